@@ -1,0 +1,1 @@
+"""The commands: parse, call the library, show progress."""

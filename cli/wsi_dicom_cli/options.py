@@ -1,0 +1,67 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from wsi_dicom import __version__
+
+if TYPE_CHECKING:
+    from wsi_dicom.stores.local import LocalStore
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def store_option(command: Decorated) -> Decorated:
+    """--store, handed on as `store: Path | None`."""
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="WSI_DICOM_STORE",
+        help="Folder of the local store. [env: WSI_DICOM_STORE; default: in the user's data folder]",
+    )(command)
+
+
+def threads_option(command: Decorated) -> Decorated:
+    """--threads, handed on as `threads: int | None`."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(1, 256),
+        envvar="WSI_DICOM_THREADS",
+        help="Threads that decode and encode. [default: one for each processor]",
+    )(command)
+
+
+def json_option(command: Decorated) -> Decorated:
+    """--json, handed on as `as_json: bool`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def verbose_option(command: Decorated) -> Decorated:
+    """--verbose switches the log on; nothing is handed on."""
+
+    def switch_on(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:
+            import logging
+
+            logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+    return click.option(
+        "--verbose/--no-verbose", callback=switch_on, expose_value=False, help="Log what is done, to standard error."
+    )(command)
+
+
+def version_option(command: Decorated) -> Decorated:
+    """--version."""
+    return click.version_option(__version__, message="%(prog)s %(version)s")(command)
+
+
+def open_store(store: Path | None) -> LocalStore:
+    """The store that the user named, or the default one. Raises StoreError."""
+    from wsi_dicom.stores.local import LocalStore, default_store_root
+
+    return LocalStore(store or default_store_root())

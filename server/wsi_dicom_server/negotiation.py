@@ -1,0 +1,42 @@
+"""Choosing a media type (RFC 9110, 12.5.1)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+
+@lru_cache(maxsize=512)
+def preferred(accept: str, offers: tuple[str, ...]) -> str | None:
+    """The offer that the value of an Accept header likes best, earlier ones first when equal; None when it likes none.
+
+    An empty value accepts everything. Parameters other than q are ignored.
+    """
+    if not accept.strip():
+        return offers[0]
+    weights = _weights(accept)
+
+    def weight(offer: str) -> float:
+        for name in (offer, f"{offer.partition('/')[0]}/*", "*/*"):  # the most specific one counts
+            if name in weights:
+                return weights[name]
+        return 0.0
+
+    best = max(offers, key=weight)
+    return best if weight(best) > 0 else None
+
+
+def _weights(accept: str) -> dict[str, float]:
+    """Media range to weight; a weight that is no number counts as 1, as if it were not there."""
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        media_range, *parameters = (item.strip() for item in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "q":
+                try:
+                    weight = float(value)
+                except ValueError:
+                    continue
+        weights[media_range] = max(weight, weights.get(media_range, 0.0))
+    return weights

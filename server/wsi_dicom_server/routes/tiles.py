@@ -1,0 +1,88 @@
+"""`/tiles/{series}/{z}/{x}/{y}`: one stored tile, as Orthanc's whole-slide plugin has it; z = 0 is the finest level.
+
+A stored tile is read and sent right here in the event loop: two reads from the page cache take microseconds, while a
+hop to a thread costs three quarters of the throughput.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+import numpy as np
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
+
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
+from wsi_dicom.errors import NotFound
+from wsi_dicom.geometry import Level
+from wsi_dicom.render import PictureFormat, encode_picture, jpeg_file
+from wsi_dicom.slide import Slide
+from wsi_dicom_server.negotiation import preferred
+from wsi_dicom_server.replies import BY_ACCEPT, Endpoint, Reply, header, not_modified, picture, unchanged
+from wsi_dicom_server.site import site_of
+
+_JPEG, _PNG, _JP2 = "image/jpeg", "image/png", "image/jp2"
+_STORED_AS: Final = {JPEG_BASELINE: _JPEG, JPEG_2000: _JP2, JPEG_2000_LOSSLESS: _JP2}
+# JPEG 2000 is sent only to who asks for it: browsers do not show it.
+_OFFERS: Final = {_JPEG: (_JPEG, _PNG), _JP2: (_PNG, _JPEG, _JP2), None: (_PNG, _JPEG)}
+
+
+async def tile(request: Request) -> Reply:
+    site, parameters = site_of(request), request.path_params
+    level, column, row = _number(parameters["z"]), _number(parameters["x"]), _number(parameters["y"])
+    served = await site.slides.get(parameters["series"])
+    slide = served.slide
+    encoding = slide.encoding(level)
+    stored_as = _STORED_AS.get(encoding.transfer_syntax) if encoding is not None else None
+    wanted = _negotiated(request, _OFFERS[stored_as])
+
+    etag = f'"{served.tag}-{level}-{column}-{row}-{wanted[6:]}"'
+    if unchanged(request, etag):
+        slide.pyramid.level(level).tile_index(column, row)
+        return not_modified(etag, BY_ACCEPT)
+    if encoding is not None:
+        encoded = slide.encoded_tile(level, column, row)
+        if encoded is None:
+            grid = slide.pyramid.level(level)
+            wanted = _negotiated(request, (_PNG, _JPEG))
+            body = await site.decode(request, lambda: _missing(grid, wanted))
+            return picture(body, wanted, f'"{served.tag}-{level}-{column}-{row}-missing-{wanted[6:]}"', BY_ACCEPT)
+        if wanted == stored_as:
+            return picture(jpeg_file(encoded) if wanted == _JPEG else encoded.data, wanted, etag, BY_ACCEPT)
+    body = await site.decode(request, lambda: _decoded(slide, level, column, row, wanted))
+    return picture(body, wanted, etag, BY_ACCEPT)
+
+
+def _number(text: str) -> int:
+    """Raises NotFound: also a negative or enormous number names no tile."""
+    if text.isdigit() and text.isascii() and len(text) < 10:
+        return int(text)
+    raise NotFound(f"{text[:20]!r} is not the number of a level, column or row of tiles")
+
+
+def _negotiated(request: Request, offers: tuple[str, ...]) -> str:
+    wanted = preferred(header(request, b"accept"), offers)
+    if wanted is None:
+        raise HTTPException(406, f"this tile can be sent as {', '.join(offers)}")
+    return wanted
+
+
+def _decoded(slide: Slide, level: int, column: int, row: int, media_type: str) -> bytes:
+    pixels = slide.tile(level, column, row)
+    return encode_picture(pixels, PictureFormat.PNG if media_type == _PNG else PictureFormat.JPG)
+
+
+def _missing(level: Level, media_type: str) -> bytes:
+    """A tile that a sparse level leaves out: transparent where the format can say so, else white."""
+    from PIL import Image
+
+    if media_type == _JPEG:
+        return encode_picture(np.full((level.tile_height, level.tile_width, 3), 255, np.uint8), PictureFormat.JPG)
+    buffer = io.BytesIO()
+    Image.new("LA", (level.tile_width, level.tile_height), (255, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+routes = [Route("/tiles/{series}/{z}/{x}/{y}", Endpoint(tile), methods=["GET"])]

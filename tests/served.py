@@ -1,0 +1,64 @@
+"""A real server over a real store, for the tests of the web routes and of the pages in a browser."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from wsi_dicom.convert import DicomizeOptions, dicomize
+from wsi_dicom.stores import SeriesRecord, SeriesStore
+from wsi_dicom.stores.local import LocalStore
+from wsi_dicom_server.app import create_app
+from wsi_dicom_server.settings import ServerSettings
+
+SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-8k.svs"
+"""Levels of 8192, 2048 and 512 pixels: the steps of 2 between them are not stored."""
+
+
+def add_sample(store: LocalStore) -> SeriesRecord:
+    """The sample slide with its own levels, every tile copied."""
+    return dicomize(SAMPLE, store, DicomizeOptions()).series
+
+
+def add_cytomine(store: LocalStore, slides: Path) -> SeriesRecord:
+    """A foreign series: one level of 2220 x 2967 pixels in tiles of 240, a label, an overview and a thumbnail."""
+    return store.add(sorted((slides / "dicom_wsi" / "cytomine_cmu1").glob("*.dcm")))
+
+
+@contextmanager
+def running(store: SeriesStore, settings: ServerSettings | None = None) -> Iterator[str]:
+    """The address of a server in a thread of this process, on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        app = create_app(settings or ServerSettings(), store)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            _await_start(server, thread)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=20)
+            assert not thread.is_alive(), "the server did not stop"
+
+
+def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert thread.is_alive(), "the server ended while starting"
+        assert time.monotonic() < deadline, "the server did not start within 20 s"
+        thread.join(timeout=0.02)
+
+
+@contextmanager
+def client_of(store: SeriesStore, settings: ServerSettings | None = None) -> Iterator[httpx.Client]:
+    """A client of a running server; it follows no redirect."""
+    with running(store, settings) as address, httpx.Client(base_url=address, timeout=30) as client:
+        yield client

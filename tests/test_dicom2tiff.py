@@ -1,0 +1,169 @@
+"""Series become TIFFs that every reader opens as a pyramid, with the scanner's own bytes in them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.oracles import scan, tiff_tiles
+from wsi_dicom.convert import DicomizeOptions, TiffOptions, dicom_to_tiff, dicomize
+from wsi_dicom.errors import CorruptInput, InvalidRequest, StoreError
+from wsi_dicom.plan import Compression, PlanOptions
+from wsi_dicom.stores.local import LocalStore
+
+SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-8k.svs"
+
+
+def there_and_back(source: Path, folder: Path, plan: PlanOptions | None = None) -> Path:
+    store = LocalStore(folder / "store")
+    done = dicomize(source, store, DicomizeOptions(plan=plan or PlanOptions()))
+    with store.open(done.series.orthanc_id) as slide:
+        dicom_to_tiff(slide, folder / "out.tif", TiffOptions())
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    return folder / "out.tif"
+
+
+@pytest.fixture(scope="module")
+def cmu(slides: Path) -> Path:
+    return slides / "aperio" / "CMU-1-Small-Region.svs"
+
+
+@pytest.fixture(scope="module")
+def from_cmu(cmu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return there_and_back(cmu, tmp_path_factory.mktemp("cmu"))
+
+
+@pytest.fixture(scope="module")
+def from_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return there_and_back(SAMPLE, tmp_path_factory.mktemp("sample"), PlanOptions(pyramid=True))
+
+
+@pytest.mark.parametrize("made", ["from_cmu", "from_sample"])
+def test_the_scans_are_the_scanners(made: str, cmu: Path, request: pytest.FixtureRequest) -> None:
+    source = cmu if made == "from_cmu" else SAMPLE
+    with tifffile.TiffFile(source) as before, tifffile.TiffFile(request.getfixturevalue(made)) as after:
+        assert [scan(tile) for tile in tiff_tiles(after.pages[0])] == [
+            scan(tile) for tile in tiff_tiles(before.pages[0])
+        ]
+
+
+@pytest.mark.parametrize("made", ["from_cmu", "from_sample"])
+def test_openslide_sees_the_same_slide(made: str, cmu: Path, request: pytest.FixtureRequest) -> None:
+    theirs = openslide.OpenSlide(cmu if made == "from_cmu" else SAMPLE)
+    ours = openslide.OpenSlide(request.getfixturevalue(made))
+    assert ours.properties["openslide.vendor"] == "generic-tiff"
+    assert ours.dimensions == theirs.dimensions
+    assert float(ours.properties["openslide.mpp-x"]) == pytest.approx(
+        float(theirs.properties["openslide.mpp-x"]), rel=1e-4
+    )
+    area = ((theirs.dimensions[0] - 700, theirs.dimensions[1] - 600), 0, (700, 600))
+    np.testing.assert_array_equal(np.asarray(ours.read_region(*area)), np.asarray(theirs.read_region(*area)))
+
+
+def test_openslide_sees_the_pyramid(from_sample: Path) -> None:
+    slide = openslide.OpenSlide(from_sample)
+    assert slide.level_count == 6
+    assert [round(downsample) for downsample in slide.level_downsamples] == [1, 2, 4, 8, 16, 32]
+
+
+def test_libtiff_has_nothing_to_say(
+    from_sample: Path, from_cmu: Path, tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    """It reads all directories, and decodes every tile of the finest level."""
+    for path in (from_sample, from_cmu):
+        decoded = tmp_path / "decoded.tif"
+        for command in ([tool("tiffinfo"), path], [tool("tiffcp"), "-c", "none", path, decoded]):
+            read = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert read.returncode == 0
+            assert read.stderr == ""
+
+
+def test_tags(from_sample: Path) -> None:
+    with tifffile.TiffFile(from_sample) as tiff, tifffile.TiffFile(SAMPLE) as source:
+        assert len(tiff.series) == 1
+        assert len(tiff.series[0].levels) == 6
+        for number, page in enumerate(tiff.pages):
+            assert page.subfiletype == (1 if number else 0)
+            assert page.photometric == tifffile.PHOTOMETRIC.YCBCR
+            assert page.tags["YCbCrSubSampling"].value == (2, 2)
+            assert "JPEGTables" not in page.tags
+            assert page.tags[34675].value[128:] == source.pages[0].tags[34675].value[128:]
+        numerator, denominator = tiff.pages[0].tags["XResolution"].value
+        assert numerator / denominator == pytest.approx(40000)
+        assert tiff.pages[0].tags["ResolutionUnit"].value == 3
+        assert "AppMag = 40" in tiff.pages[0].description
+        assert "SeriesInstanceUID = 2.25." in tiff.pages[0].description
+
+
+def test_red_green_blue_stays_so(from_cmu: Path) -> None:
+    """CMU-1-Small-Region holds RGB in its JPEG tiles, without saying so; its subsampling tag lies."""
+    with tifffile.TiffFile(from_cmu) as tiff:
+        assert tiff.pages[0].photometric == tifffile.PHOTOMETRIC.RGB
+        assert "YCbCrSubSampling" not in tiff.pages[0].tags
+
+
+@pytest.mark.parametrize("compression", [Compression.JPEG2000, Compression.NONE])
+def test_lossless_series_come_back_exactly(compression: Compression, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (300, 420, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "in.tif", pixels, tile=(128, 128), photometric="rgb")
+    made = there_and_back(tmp_path / "in.tif", tmp_path, PlanOptions(compression=compression))
+    np.testing.assert_array_equal(tifffile.imread(made), pixels)
+
+
+def test_tiles_that_tiff_cannot_hold_are_cut_anew(slides: Path, tmp_path: Path) -> None:
+    """highdicom's example has tiles of 10 x 10 pixels; TIFF wants multiples of 16."""
+    store = LocalStore(tmp_path / "store")
+    record = store.add([slides / "dicom_wsi" / "highdicom" / "sm_image.dcm"])
+    with store.open(record.series_uid) as slide:
+        dicom_to_tiff(slide, tmp_path / "out.tif", TiffOptions())
+        expected = np.vstack([np.hstack([slide.tile(0, c, r) for c in range(5)]) for r in range(5)])
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
+
+
+class TestOutput:
+    """The output appears whole or not at all, and what was there stays."""
+
+    @pytest.fixture
+    def series(self, cmu: Path, tmp_path: Path) -> tuple[LocalStore, str]:
+        store = LocalStore(tmp_path / "store")
+        return store, dicomize(cmu, store, DicomizeOptions()).series.series_uid
+
+    def test_a_failed_run_destroys_nothing(self, series: tuple[LocalStore, str], tmp_path: Path) -> None:
+        store, uid = series
+        output = tmp_path / "out.tif"
+        output.write_bytes(b"precious")
+        volume = max(store.resolve(uid).folder.glob("*.dcm"), key=lambda path: path.stat().st_size)
+        with store.open(uid) as slide:
+            with volume.open("r+b") as file:
+                file.truncate(volume.stat().st_size // 2)
+            with pytest.raises(CorruptInput):
+                dicom_to_tiff(slide, output, TiffOptions())
+        assert output.read_bytes() == b"precious"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out.tif", "store"]
+
+    def test_no_such_folder(self, series: tuple[LocalStore, str], tmp_path: Path) -> None:
+        store, uid = series
+        with store.open(uid) as slide, pytest.raises(StoreError, match="cannot be written"):
+            dicom_to_tiff(slide, tmp_path / "nowhere" / "out.tif", TiffOptions())
+
+    def test_a_folder(self, series: tuple[LocalStore, str], tmp_path: Path) -> None:
+        store, uid = series
+        with store.open(uid) as slide, pytest.raises(InvalidRequest, match="folder"):
+            dicom_to_tiff(slide, tmp_path, TiffOptions())
+
+
+@given(spacing=st.floats(1e-5, 0.1))
+def test_resolution_keeps_its_digits(spacing: float) -> None:
+    from wsi_dicom.tiff.writer import pixels_per_cm
+
+    numerator, denominator = pixels_per_cm(spacing)
+    assert 0 < numerator < 2**32
+    assert numerator / denominator == pytest.approx(10 / spacing, rel=1e-3)

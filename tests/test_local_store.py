@@ -1,0 +1,376 @@
+"""The local store: the contract of all stores, several processes, SIGKILL, and an index that comes back from files."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.filereader import dcmread
+
+from tests.contracts.store_contract import FRAMES, StoreContract, write_series
+from wsi_dicom.errors import CorruptInput, InvalidRequest, StoreError, UnsupportedFormat
+from wsi_dicom.stores.folder import FolderStore
+from wsi_dicom.stores.local import LocalStore
+
+# Adds series after series, deletes every third, and says so; `sys.argv` is the store, a work folder, and how many.
+WORKER = """
+import sys
+from pathlib import Path
+from tests.contracts.store_contract import write_series
+from wsi_dicom.stores.local import LocalStore
+store, work, count = LocalStore(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
+print("ready", flush=True)
+for number in range(count):
+    with store.staging() as staging:
+        record = store.add(write_series(staging) if number % 2 else write_series(work / "in"))
+    print("stored", record.series_uid, flush=True)
+    if number % 3 == 2:
+        print("deleting", record.series_uid, flush=True)
+        store.delete(record.series_uid)
+        print("deleted", record.series_uid, flush=True)
+"""
+
+
+def start(code: str, *arguments: Path | str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def told(output: str, event: str) -> set[str]:
+    return {line.split()[1] for line in output.splitlines() if line.split()[0] == event}
+
+
+def check_whole(root: Path) -> LocalStore:
+    """The store is sound: exactly the series that the index lists, every tile readable, nothing left over."""
+    store = LocalStore(root)
+    records = list(store.search())
+    assert {folder.name for folder in (root / "series").iterdir()} == {record.series_uid for record in records}
+    assert not list((root / "staging").iterdir())
+    for record in records:
+        assert sum(file.stat().st_size for file in record.folder.iterdir()) == record.size
+        with store.open(record.series_uid) as slide:
+            for number, (column, row) in enumerate(slide.pyramid.base.tiles()):
+                assert np.array_equal(slide.tile(0, column, row), FRAMES[number])
+            assert len(slide.instances) == record.instance_count == 3
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LocalStore]:
+    store = LocalStore(tmp_path / "store")
+    yield store
+    store.close()
+
+
+class TestLocalStore(StoreContract):
+    pass
+
+
+def test_layout(store: LocalStore, tmp_path: Path) -> None:
+    files = write_series(tmp_path / "in")
+    record = store.add(files)
+    for file in files:
+        stored = tmp_path / "store" / "series" / record.series_uid / f"{dcmread(file).SOPInstanceUID}.dcm"
+        assert stored.read_bytes() == file.read_bytes()
+
+
+def test_real_series(store: LocalStore, slides: Path) -> None:
+    files = sorted((slides / "dicom_wsi" / "cytomine_cmu1").glob("*.dcm"))
+    record = store.add(files)
+    assert (record.width, record.height) == (2220, 2967)
+    with store.open(record.orthanc_id[:8]) as slide:
+        assert slide.tile(0, 9, 12).shape == (240, 240, 3)
+
+
+def test_other_series_are_indexed_too(store: LocalStore, slides: Path) -> None:
+    record = store.add([slides / "dicom_wsi" / "highdicom" / "sm_annotations.dcm"])
+    assert (record.width, record.height, record.modality) == (None, None, "ANN")
+    with pytest.raises(UnsupportedFormat):
+        store.open(record.series_uid)
+
+
+def test_another_process_sees_it_at_once(store: LocalStore, tmp_path: Path) -> None:
+    second = LocalStore(tmp_path / "store")
+    record = store.add(write_series(tmp_path / "in"))
+    assert second.resolve(record.series_uid) == record
+    second.delete(record.series_uid)
+    assert not list(store.search())
+    second.close()
+
+
+def test_processes_add_and_delete_together(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    workers = [start(WORKER, root, tmp_path / str(number), "9") for number in range(3)]
+    kept = set()
+    for worker in workers:
+        output, _ = worker.communicate(timeout=60)
+        assert worker.returncode == 0
+        assert len(told(output, "stored")) == 9
+        assert len(told(output, "deleted")) == 3
+        kept |= told(output, "stored") - told(output, "deleted")
+    store = check_whole(root)
+    assert {record.series_uid for record in store.search()} == kept
+    store.close()
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    """Twenty SIGKILLs while series come and go; what was reported as stored is there, and whole."""
+    root = tmp_path / "store"
+    seed = random.SystemRandom().randrange(1 << 30)
+    moments = random.Random(seed)
+    stored: set[str] = set()
+    deleted: set[str] = set()
+    for _ in range(10):
+        workers = [start(WORKER, root, tmp_path / str(number), "1000") for number in range(2)]
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(timeout=moments.random() / 8)
+            worker.send_signal(signal.SIGKILL)
+        for worker in workers:
+            assert worker.stdout is not None
+            output = worker.stdout.read()  # not communicate(), which forgets what readline() has buffered
+            worker.communicate()
+            assert worker.returncode == -signal.SIGKILL
+            stored |= told(output, "stored") - told(output, "deleting")
+            deleted |= told(output, "deleted")
+    store = check_whole(root)
+    records = list(store.search())
+    there = {record.series_uid for record in records}
+    assert stored, f"seed {seed}: no worker got to store anything"
+    assert stored <= there, f"seed {seed}: lost after it was reported"
+    assert not deleted & there, f"seed {seed}: back after it was deleted"
+    assert store.rebuild() == len(records)
+    assert list(store.search()) == records
+    store.close()
+
+
+def test_staging_of_the_living_is_left_alone(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    holder = start(
+        "import sys; from pathlib import Path; from wsi_dicom.stores.local import LocalStore\n"
+        "with LocalStore(Path(sys.argv[1])).staging() as staging:\n"
+        "    (staging / 'frames').write_bytes(b'x'); (staging / 'more').mkdir()\n"
+        "    print(staging, flush=True)\n"
+        "    sys.stdin.read()",
+        root,
+    )
+    assert holder.stdout is not None
+    staging = Path(holder.stdout.readline().strip())
+    LocalStore(root).close()
+    assert (staging / "frames").exists()
+    holder.kill()
+    holder.communicate()
+    assert (staging / "frames").exists()
+    LocalStore(root).close()
+    assert not staging.exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "files_there", "listed"),
+    [
+        ("pending", True, True),  # killed after the rename
+        ("pending", False, False),  # killed before it
+        ("deleting", True, False),
+        ("deleting", False, False),
+    ],
+)
+def test_repair(store: LocalStore, tmp_path: Path, state: str, files_there: bool, listed: bool) -> None:
+    files = write_series(tmp_path / "in")
+    record = store.add(files)
+    store.close()
+    with sqlite3.connect(tmp_path / "store" / "index.sqlite") as index:
+        index.execute("UPDATE series SET state = ?", [state])
+    index.close()
+    if not files_there:
+        shutil.rmtree(record.folder)
+    repaired = check_whole(tmp_path / "store")
+    assert list(repaired.search()) == ([record] if listed else [])
+    if not listed:
+        repaired.add(files)
+    repaired.close()
+
+
+def test_rebuild(store: LocalStore, slides: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        store.add(write_series(tmp_path / str(number)))
+    store.add([slides / "dicom_wsi" / "highdicom" / "sm_annotations.dcm"])
+    records = list(store.search())
+    assert store.rebuild() == 4
+    assert list(store.search()) == records
+
+
+def test_rebuild_leaves_damaged_series_out(store: LocalStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good, bad, misplaced = (store.add(write_series(tmp_path / str(number))) for number in range(3))
+    next(bad.folder.iterdir()).write_bytes(b"damaged")
+    misplaced.folder.rename(misplaced.folder.with_name("1.2.3"))
+    assert store.rebuild() == 1
+    assert list(store.search()) == [good]
+    assert str(bad.folder) in caplog.text
+    assert "1.2.3" in caplog.text
+
+
+def test_lost_index_comes_back(store: LocalStore, tmp_path: Path) -> None:
+    records = [store.add(write_series(tmp_path / str(number))) for number in range(3)]
+    store.close()
+    for file in (tmp_path / "store").glob("index.sqlite*"):
+        file.unlink()
+    again = LocalStore(tmp_path / "store")
+    assert list(again.search()) == records[::-1]
+    again.close()
+
+
+def test_damaged_index(store: LocalStore, tmp_path: Path) -> None:
+    store.add(write_series(tmp_path / "in"))
+    store.close()
+    index = tmp_path / "store" / "index.sqlite"
+    index.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(StoreError, match=r"index\.sqlite cannot be used .* remove it"):
+        LocalStore(tmp_path / "store")
+
+
+def test_index_of_another_version(store: LocalStore, tmp_path: Path) -> None:
+    store.close()
+    with sqlite3.connect(tmp_path / "store" / "index.sqlite") as index:
+        index.execute("UPDATE schema_version SET version = 99")
+    index.close()
+    with pytest.raises(StoreError, match="version 99"):
+        LocalStore(tmp_path / "store")
+
+
+def test_missing_file_is_told(store: LocalStore, tmp_path: Path) -> None:
+    record = store.add(write_series(tmp_path / "in"))
+    next(record.folder.iterdir()).unlink()
+    with pytest.raises(CorruptInput, match="2 of its 3 files"):
+        store.open(record.series_uid)
+
+
+def test_files_without_a_row_are_not_overwritten(store: LocalStore, tmp_path: Path) -> None:
+    files = write_series(tmp_path / "in")
+    record = store.add(files)
+    store.close()
+    with sqlite3.connect(tmp_path / "store" / "index.sqlite") as index:
+        index.execute("DELETE FROM series")
+    index.close()
+    again = LocalStore(tmp_path / "store")
+    with pytest.raises(StoreError, match="index rebuild"):
+        again.add(files)
+    assert not list(again.search())
+    assert again.rebuild() == 1
+    assert list(again.search()) == [record]
+    again.close()
+
+
+def test_roots_that_will_not_do(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no store at"):
+        LocalStore(tmp_path / "absent", create=False)
+    assert not (tmp_path / "absent").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="no store can be made"):
+        LocalStore(tmp_path / "file")
+
+
+READER = """
+import os, sys
+from pathlib import Path
+from tests.contracts.store_contract import write_series
+from wsi_dicom.errors import StoreError
+from wsi_dicom.stores.local import LocalStore
+elsewhere = LocalStore(Path(sys.argv[2]))  # imports what another user may not be able to
+elsewhere.open(elsewhere.add(write_series(Path(sys.argv[2]) / "in")).series_uid).tile(0, 0, 0)
+if os.geteuid() == 0:
+    os.setuid(65534)
+store = LocalStore(Path(sys.argv[1]))
+record = next(store.search())
+with store.open(record.series_uid) as slide:
+    print(record.series_uid, slide.tile(0, 2, 1).shape)
+add, delete = lambda: store.add([Path("x")]), lambda: store.delete(record.series_uid)
+for use in (add, delete, store.rebuild, store.staging):
+    try:
+        use()
+    except StoreError as error:
+        print("reading only" in str(error))
+"""
+
+
+@pytest.mark.parametrize("writer_open", [False, True])
+def test_store_that_may_only_be_read(tmp_path: Path, writer_open: bool) -> None:
+    """As another user where the tests run as root, whom permissions do not stop."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "store"
+        store = LocalStore(root)
+        record = store.add(write_series(tmp_path / "in"))
+        if not writer_open:
+            store.close()
+        Path(name).chmod(0o755)
+        root.chmod(0o555)
+        reader = start(READER, root, tmp_path / "elsewhere")
+        output, _ = reader.communicate(timeout=60)
+        root.chmod(0o755)
+        store.close()
+    assert reader.returncode == 0
+    assert output.splitlines() == [f"{record.series_uid} (16, 16, 3)", "True", "True", "True", "True"]
+
+
+def test_folder_takes_files_in_order(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    store = FolderStore(folder)
+    with store.staging() as staging:
+        files = write_series(staging)
+        content = [file.read_bytes() for file in files]
+        record = store.add(files)
+    assert sorted(path.name for path in folder.iterdir()) == [f"wsi-{number:06d}.dcm" for number in range(3)]
+    assert [path.read_bytes() for path in sorted(folder.iterdir())] == content
+    assert (record.instance_count, record.folder) == (3, folder)
+
+
+def test_folder_copies_from_elsewhere(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "in")
+    FolderStore(tmp_path / "out", "%d.dcm").add(files)
+    assert [(tmp_path / "out" / f"{n}.dcm").read_bytes() for n in range(3)] == [file.read_bytes() for file in files]
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_folder_overwrites_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "wsi-000001.dcm").write_text("precious")
+    with pytest.raises(StoreError, match=r"wsi-000001\.dcm exists already"):
+        FolderStore(folder).add(write_series(tmp_path / "in"))
+    assert [path.name for path in folder.iterdir()] == ["wsi-000001.dcm"]
+    assert (folder / "wsi-000001.dcm").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "wsi.dcm", "%d/%d.dcm", "../%d.dcm", "a/%d.dcm", "%s", "%z", "%(n)d", "%d%%\0"]
+)
+def test_folder_patterns(tmp_path: Path, pattern: str) -> None:
+    if pattern == "%s":
+        FolderStore(tmp_path / "out", pattern)
+        return
+    with pytest.raises(InvalidRequest, match="pattern"):
+        FolderStore(tmp_path / "out", pattern)
+
+
+def test_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "absent" / "out"):
+        with pytest.raises(StoreError, match=str(folder)):
+            FolderStore(folder)

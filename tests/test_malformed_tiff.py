@@ -1,0 +1,221 @@
+"""TIFF files that lie or are broken: each gives one error with the file's name in it, and costs no memory."""
+
+from __future__ import annotations
+
+import random
+import struct
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat, WsiError
+from wsi_dicom.sources import open_slide
+
+SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
+MEMORY = 48 << 20
+
+
+def read_all(path: Path) -> None:
+    """Opens a slide and reads something of everything."""
+    with open_slide(path) as slide:
+        for number, level in enumerate(slide.pyramid.levels):
+            for column, row in list(level.tiles())[:: max(1, level.tile_count // 8)]:
+                slide.encoded_tile(number, column, row)
+                slide.tile(number, column, row)
+        for image in slide.associated.values():
+            image.encoded()
+            image.pixels()
+
+
+def refused(path: Path, kind: type[WsiError] | tuple[type[WsiError], ...] = WsiError) -> str:
+    """The one-line message, after checking that it names the file and that little memory was needed."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(kind) as caught:
+            read_all(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    message = str(caught.value)
+    assert path.name in message
+    assert "\n" not in message
+    assert peak < MEMORY
+    return message
+
+
+Patch = Callable[..., Path]
+
+
+@pytest.fixture
+def patched(tmp_path: Path) -> Patch:
+    """A copy of the small sample with a field of its first directory overwritten: the values, or count and offset."""
+
+    def patch(tag: str, *, value: int | None = None, index: int = 0, count: int | None = None) -> Path:
+        source = SAMPLE_DATA / "ihc-small.tif"
+        data = bytearray(source.read_bytes())
+        with tifffile.TiffFile(source) as file:
+            field = file.pages.first.tags[tag]
+            kind = {3: "<H", 4: "<I"}.get(field.dtype, "<B")
+            if value is not None:
+                struct.pack_into(kind, data, field.valueoffset + index * struct.calcsize(kind), value)
+            if count is not None:
+                struct.pack_into("<I", data, field.offset + 4, count)
+        path = tmp_path / "patched.tif"
+        path.write_bytes(data)
+        return path
+
+    return patch
+
+
+@pytest.mark.parametrize("name", ["ihc-small.tif", "ihc-8k.svs"])
+@pytest.mark.parametrize("part", [0.00002, 0.001, 0.3, 0.7, 0.99, 0.99999])
+def test_truncated(tmp_path: Path, name: str, part: float) -> None:
+    data = (SAMPLE_DATA / name).read_bytes()
+    path = tmp_path / f"cut-{name}"
+    path.write_bytes(data[: int(len(data) * part)])
+    refused(path, (CorruptInput, UnsupportedFormat))
+
+
+def test_truncated_scanner_file(tmp_path: Path, slides: Path) -> None:
+    data = (slides / "aperio" / "CMU-1-Small-Region.svs").read_bytes()
+    path = tmp_path / "cut.svs"
+    path.write_bytes(data[:-1000])
+    assert "truncated" in refused(path, CorruptInput)
+
+
+def test_chain_of_directories_that_loops(slides: Path) -> None:
+    assert "loops" in refused(slides / "malformed" / "tiff" / "test_ifd_loop_to_first.tif", CorruptInput)
+
+
+def test_endless_chain_of_directories(tmp_path: Path) -> None:
+    entry = struct.pack("<HHHII", 1, 256, 3, 1, 16)
+    step = len(entry) + 4
+    chain = (entry + struct.pack("<I", 8 + (number + 1) * step) for number in range(5000))
+    path = tmp_path / "chain.tif"
+    path.write_bytes(b"II*\0\x08\0\0\0" + b"".join(chain))
+    refused(path, (CorruptInput, UnsupportedFormat))
+
+
+def test_tile_beyond_the_end_of_the_file(patched: Patch) -> None:
+    message = refused(patched("TileOffsets", value=2**32 - 16, index=9), CorruptInput)
+    assert "tile column 1, row 1" in message
+
+
+def test_tile_longer_than_the_file(patched: Patch) -> None:
+    assert "tile column 3, row 0" in refused(patched("TileByteCounts", value=2**31, index=3), CorruptInput)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [("ImageWidth", 2**32 - 1), ("ImageLength", 2**31), ("ImageWidth", 0), ("TileWidth", 0), ("BitsPerSample", 40000)],
+)
+def test_absurd_numbers(patched: Patch, tag: str, value: int) -> None:
+    refused(patched(tag, value=value), (CorruptInput, UnsupportedFormat))
+
+
+@pytest.mark.parametrize("tag", ["TileOffsets", "TileByteCounts", "JPEGTables", "BitsPerSample"])
+def test_absurd_counts(patched: Patch, tag: str) -> None:
+    refused(patched(tag, count=2**32 - 1), (CorruptInput, UnsupportedFormat))
+
+
+def test_huge_tiles(tmp_path: Path) -> None:
+    """A file of a few hundred bytes that claims one tile of 60000 x 60000 pixels."""
+    path = tmp_path / "huge.tif"
+    fields = [(256, 4, 60000), (257, 4, 60000), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1), (322, 4, 60000),
+              (323, 4, 60000), (324, 4, 8), (325, 4, 100)]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in fields)
+    path.write_bytes(
+        b"II*\0" + struct.pack("<I", 200) + bytes(192) + struct.pack("<H", len(fields)) + entries + bytes(4)
+    )
+    assert "256 MiB" in refused(path, UnsupportedFormat)
+
+
+def test_compressed_tile_that_is_larger_than_its_size(tmp_path: Path) -> None:
+    """A deflate stream of 256 MB in a tile of 64 x 64 pixels."""
+    import zlib
+
+    pack = zlib.compressobj(9)
+    bomb = b"".join(pack.compress(bytes(1 << 20)) for _ in range(256)) + pack.flush()
+    path = tmp_path / "bomb.tif"
+    tifffile.imwrite(
+        path, iter([bomb]), shape=(64, 64), dtype=np.uint8, tile=(64, 64), compression="zlib", metadata=None
+    )
+    assert "column 0, row 0" in refused(path, CodecError)
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b"this is no JPEG", CorruptInput), (b"\xff\xd8\xff\xd9", CorruptInput)])
+def test_tile_that_is_not_jpeg(tmp_path: Path, content: bytes, kind: type[WsiError]) -> None:
+    source = SAMPLE_DATA / "ihc-small.tif"
+    data = bytearray(source.read_bytes())
+    with tifffile.TiffFile(source) as file:
+        at = file.pages[0].dataoffsets[10]
+    data[at : at + len(content)] = content
+    path = tmp_path / "other.tif"
+    path.write_bytes(data)
+    with open_slide(path) as slide:
+        assert slide.encoded_tile(0, 1, 1) is not None
+        for read in (slide.encoded_tile, slide.tile):
+            with pytest.raises(kind, match=r"other\.tif: level 0, tile column 2, row 1"):
+                read(0, 2, 1)
+
+
+def test_tile_whose_stream_is_cut_off(tmp_path: Path) -> None:
+    """libjpeg would fill the rest with gray and say nothing."""
+    source = SAMPLE_DATA / "ihc-small.tif"
+    data = bytearray(source.read_bytes())
+    with tifffile.TiffFile(source) as file:
+        field = file.pages.first.tags["TileByteCounts"]
+        struct.pack_into("<I", data, field.valueoffset + 4 * 10, field.value[10] // 2)
+    path = tmp_path / "half.tif"
+    path.write_bytes(data)
+    with open_slide(path) as slide:
+        assert slide.encoded_tile(0, 2, 1) is None
+        with pytest.raises(CodecError, match=r"half\.tif: level 0, tile column 2, row 1: .*cut off"):
+            slide.tile(0, 2, 1)
+
+
+def test_no_tile_is_what_the_compression_says(patched: Patch) -> None:
+    assert "no tile begins as one" in refused(patched("Compression", value=33005), CorruptInput)
+
+
+def test_big_tiff_with_absurd_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "big.tif"
+    path.write_bytes(b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**63))
+    refused(path, CorruptInput)
+    path.write_bytes(b"II+\0\x08\0\0\0" + struct.pack("<Q", 2**64 - 8))
+    refused(path, CorruptInput)
+
+
+def test_random_damage_to_the_structure_never_escapes(tmp_path: Path) -> None:
+    """Bytes outside of the tiles, changed at random: a slide that reads, or an error of ours, and never another."""
+    source = SAMPLE_DATA / "ihc-small.tif"
+    original = source.read_bytes()
+    with tifffile.TiffFile(source) as file:
+        tiles = [
+            range(offset, offset + count)
+            for page in file.pages
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
+    inside = set().union(*tiles)
+    structure = [at for at in range(len(original)) if at not in inside]
+    chance = random.Random(7)
+    path = tmp_path / "damaged.tif"
+    messages: list[str] = []
+    undamaged = 0
+    for _ in range(400):
+        data = bytearray(original)
+        for _ in range(chance.randint(1, 4)):
+            data[chance.choice(structure)] = chance.choice((0, 1, 2, 4, 127, 128, 255, chance.randrange(256)))
+        path.write_bytes(data)
+        try:
+            read_all(path)
+        except WsiError as error:
+            messages.append(str(error))
+        else:
+            undamaged += 1
+    assert all(path.name in message for message in messages)
+    assert min(undamaged, len(messages)) > 20  # both happen, or the test tests nothing

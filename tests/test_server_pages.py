@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urljoin
+
+import httpx
+import openslide
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.encaps import generate_frames
+
+from tests.served import SAMPLE, add_cytomine, add_sample, client_of
+from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.stores import SeriesRecord
+from wsi_dicom.stores.local import LocalStore
+from wsi_dicom_server.settings import ServerSettings
+
+
+class Links(HTMLParser):
+    """Everything that a page loads or links to, and how much script or style stands in it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        self.found += [told[name] for name in ("href", "src", "data-info") if told.get(name)]
+        self.inline += [name for name in told if name == "style" or name.startswith("on")]
+        if tag == "style" or (tag == "script" and "src" not in told):
+            self.inline.append(tag)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
+    store = LocalStore(tmp_path_factory.mktemp("store"))
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def sample(store: LocalStore) -> SeriesRecord:
+    return add_sample(store)
+
+
+@pytest.fixture(scope="module")
+def cytomine(store: LocalStore, slides: Path) -> SeriesRecord:
+    return add_cytomine(store, slides)
+
+
+@pytest.fixture(scope="module")
+def client(store: LocalStore, sample: SeriesRecord, cytomine: SeriesRecord) -> Iterator[httpx.Client]:
+    with client_of(store) as client:
+        yield client
+
+
+def test_an_empty_store_tells_how_to_add_a_slide(tmp_path):
+    store = LocalStore(tmp_path / "store")
+    with client_of(store) as client:
+        answer = client.get("/")
+    store.close()
+    assert answer.status_code == 200
+    assert "dicomize slide.svs --pyramid" in answer.text
+    assert str(tmp_path) not in answer.text
+
+
+def test_pages_link_only_to_what_this_server_has(client, sample):
+    for page in ("/", f"/viewer/{sample.series_uid}"):
+        answer = client.get(page)
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert not re.search(r"https?:", policy)
+        links = Links(answer.text)
+        assert links.inline == []
+        assert len(links.found) >= 4
+        for link in links.found:
+            address = urljoin(str(answer.url), link)
+            assert address.startswith(str(client.base_url)), address
+            assert client.get(address).status_code == 200, address
+
+
+def test_the_list_shows_each_series(client, sample, cytomine):
+    page = client.get("/").text
+    for record in (sample, cytomine):
+        assert f"/viewer/{record.series_uid}" in page
+    assert "8 192 × 8 192 pixels" in page
+
+
+def test_names_are_escaped_and_long_lists_are_paged(tmp_path, slides):
+    """Twenty-five series of one small image, each with markup for a description."""
+    store = LocalStore(tmp_path / "store")
+    for number in range(25):
+        dataset = pydicom.dcmread(slides / "dicom_wsi" / "highdicom" / "sm_image.dcm")
+        dataset.SeriesInstanceUID = f"1.2.826.0.1.{number + 1}"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.2.{number + 1}"
+        dataset.SeriesDescription = f"<script>alert({number})</script>"
+        dataset.PatientName, dataset.PatientID = "Very^Secret", "ID-4711"
+        dataset.save_as(tmp_path / "one.dcm")
+        store.add([tmp_path / "one.dcm"])
+    with client_of(store) as client:
+        pages = [client.get("/").text, client.get("/?page=2").text]
+        beyond = client.get("/?page=3")
+        viewer = client.get("/viewer/1.2.826.0.1.7").text
+        manifest = client.get("/iiif/series/1.2.826.0.1.7/manifest.json").text
+        wrong = [client.get(f"/?page={page}").status_code for page in ("0", "-1", "x", "9" * 30)]
+    store.close()
+    shown = [re.findall(r"/viewer/([\d.]+)", page) for page in pages]
+    assert [len(series) for series in shown] == [24, 1]
+    assert len({*shown[0], *shown[1]}) == 25
+    assert 'rel="next"' in pages[0]
+    assert 'rel="prev"' in pages[1]
+    assert 'rel="next"' not in pages[1]
+    assert beyond.status_code == 200
+    assert wrong == [400] * 4
+    for page in (*pages, viewer):
+        assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(6)&lt;/script&gt;" in viewer
+    for text in (*pages, viewer, manifest):
+        assert "Secret" not in text
+        assert "4711" not in text
+
+
+def test_associated_pictures(client, sample, cytomine):
+    """Stored JPEG as stored; a label without loss as PNG, with the pixels that OpenSlide reads from the original."""
+    stored = {}
+    for path in cytomine.folder.glob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        stored[dataset.ImageType[2]] = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+    for flavor in ("LABEL", "OVERVIEW", "THUMBNAIL"):
+        answer = client.get(f"/associated/{cytomine.series_uid}/{flavor.lower()}")
+        assert stored[flavor].startswith(answer.content.rstrip(b"\0"))
+        assert client.get(answer.url, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    label = client.get(f"/associated/{sample.series_uid}/label")
+    assert label.headers["content-type"] == "image/png"
+    with openslide.OpenSlide(SAMPLE) as oracle:
+        expected = oracle.associated_images["label"].convert("RGB")
+    assert Image.open(io.BytesIO(label.content)).tobytes() == expected.tobytes()
+    for flavor in ("volume", "macro", "..%2f..", "x" * 300):
+        assert client.get(f"/associated/{sample.series_uid}/{flavor}").status_code == 404
+
+
+def test_a_slide_without_a_thumbnail_gets_one(tmp_path, slides):
+    store = LocalStore(tmp_path / "store")
+    record = store.add([slides / "dicom_wsi" / "gcp_single" / "bone_jpeg.dcm"])
+    with client_of(store) as client:
+        thumbnail = client.get(f"/associated/{record.series_uid}/thumbnail")
+        assert client.get(f"/associated/{record.series_uid}/label").status_code == 404
+        viewer = client.get(f"/viewer/{record.series_uid}").text
+    store.close()
+    assert Image.open(io.BytesIO(thumbnail.content)).size == (512, 382)
+    assert "Label" not in viewer
+
+
+def test_browsers_get_errors_as_pages(client):
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    answer = client.get("/viewer/1.2.3", headers=browser)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "no series 1.2.3" in answer.text
+    evil = client.get("/viewer/<script>alert(1)<%2fscript>", headers=browser)
+    assert evil.status_code == 404
+    assert "<script>" not in evil.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/%2fetc/passwd", "/static/", "/static/x"]
+)
+def test_only_our_own_files_are_served(client, path):
+    answer = httpx.get(f"{str(client.base_url).rstrip('/')}{path}")
+    assert answer.status_code == 404
+
+
+def test_static_files_are_revalidated(client):
+    for path in ("/static/viewer.js", "/static/site.css", "/favicon.ico", "/favicon.svg"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
+def test_more_slides_than_may_be_open(tmp_path, slides):
+    """One place for two slides: every request opens its slide anew, and the files of the other are closed."""
+    own = LocalStore(tmp_path / "store")
+    sample, cytomine = add_sample(own), add_cytomine(own, slides)
+    with client_of(own, ServerSettings(open_slides=1)) as client:
+        for _ in range(5):
+            for record in (sample, cytomine):
+                assert client.get(f"/tiles/{record.series_uid}/0/1/1").status_code == 200
+        held = {path.resolve().parent for path in Path("/proc/self/fd").iterdir() if path.exists()}
+        assert cytomine.folder.resolve() in held
+        assert sample.folder.resolve() not in held
+    own.close()
+
+
+def test_a_series_that_is_deleted_goes_away(tmp_path, slides, monkeypatch):
+    monkeypatch.setattr("wsi_dicom_server.slide_pool._CHECK_AFTER_S", 0.0)
+    own = LocalStore(tmp_path / "store")
+    record = add_cytomine(own, slides)
+    tile = f"/tiles/{record.series_uid}/0/1/1"
+    with client_of(own) as client:
+        first = client.get(tile)
+        own.delete(record.series_uid)
+        assert client.get(tile).status_code == 404
+        add_cytomine(own, slides)
+        again = client.get(tile)
+    own.close()
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.content == first.content
+    assert again.headers["etag"] != first.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"port": 70000},
+        {"jpeg_quality": 0},
+        {"open_slides": 0},
+        {"public_url": "slides.example"},
+        {"public_url": "ftp://slides.example"},
+        {"public_url": "https://slides.example/?a"},
+    ],
+)
+def test_settings_are_checked(settings):
+    with pytest.raises(InvalidRequest):
+        ServerSettings(**settings)

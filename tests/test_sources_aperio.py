@@ -1,0 +1,246 @@
+"""Aperio SVS against OpenSlide and tifffile: the real slide, the sample, and JPEG 2000 slides made here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import cv2
+import imagecodecs
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from PIL import Image
+from skimage.data import immunohistochemistry
+
+from tests.contracts.source_contract import CopiedJpegContract, OpenslideReader, SourceContract, scan
+from wsi_dicom.codecs import codec_for
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
+from wsi_dicom.slide import Encoding, ImageFlavor, Slide
+from wsi_dicom.sources import open_slide
+
+SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-8k.svs"
+
+
+@pytest.fixture
+def cmu(slides: Path) -> Path:
+    return slides / "aperio" / "CMU-1-Small-Region.svs"
+
+
+class TestCmuRegion(SourceContract, CopiedJpegContract):
+    reader = OpenslideReader
+
+    @pytest.fixture
+    def path(self, cmu: Path) -> Path:
+        return cmu
+
+    def test_tiles_are_marked_as_rgb(self, slide: Slide) -> None:
+        assert slide.encoding(0) == Encoding(JPEG_BASELINE, "RGB")
+        tile = slide.encoded_tile(0, 3, 4)
+        assert tile is not None
+        with Image.open(io.BytesIO(tile.data)) as picture:
+            assert picture.info["adobe_transform"] == 0
+
+
+class TestSample(SourceContract, CopiedJpegContract):
+    reader = OpenslideReader
+
+    @pytest.fixture
+    def path(self) -> Path:
+        return SAMPLE
+
+
+@pytest.mark.parametrize("name", ["cmu", "sample"])
+def test_metadata_agrees_with_openslide(name: str, cmu: Path) -> None:
+    path = cmu if name == "cmu" else SAMPLE
+    with open_slide(path) as slide, openslide.OpenSlide(path) as other:
+        theirs = {key[7:]: value for key, value in other.properties.items() if key.startswith("aperio.")}
+        assert slide.metadata.properties == theirs
+        spacing = slide.pyramid.spacing
+        assert spacing is not None
+        assert spacing.x_mm * 1000 == pytest.approx(float(other.properties["openslide.mpp-x"]))
+        assert spacing.y_mm * 1000 == pytest.approx(float(other.properties["openslide.mpp-y"]))
+        assert slide.metadata.objective_power == float(other.properties["openslide.objective-power"])
+        assert (slide.metadata.icc_profile is None) == (other.color_profile is None) == (name == "cmu")
+
+
+def test_scanner_of_the_cmu_region(cmu: Path) -> None:
+    with open_slide(cmu) as slide:
+        assert slide.metadata.serial_number == "CPAPERIOCS"
+        assert slide.metadata.acquired == datetime(2009, 12, 29, 9, 59, 15)
+        assert slide.metadata.manufacturer == "Aperio"
+        assert slide.metadata.software_versions == ("Aperio Image Library v11.2.1", "Aperio Image Library v10.0.51")
+
+
+@pytest.mark.parametrize("name", ["cmu", "sample"])
+def test_associated_images_agree_with_openslide(name: str, cmu: Path) -> None:
+    path = cmu if name == "cmu" else SAMPLE
+    names = {ImageFlavor.LABEL: "label", ImageFlavor.OVERVIEW: "macro", ImageFlavor.THUMBNAIL: "thumbnail"}
+    with open_slide(path) as slide, openslide.OpenSlide(path) as other:
+        assert set(slide.associated) == set(names)
+        for flavor, image in slide.associated.items():
+            expected = np.asarray(other.associated_images[names[flavor]].convert("RGB"))
+            assert np.array_equal(image.pixels(), expected)
+            assert expected.shape == (image.height, image.width, 3)
+            encoded = image.encoded()
+            assert image.lossless == (flavor == ImageFlavor.LABEL) == (encoded is None)
+            if encoded is not None:
+                decoded = codec_for(JPEG_BASELINE).decode(encoded, image.width, image.height, image.pixel_format)
+                with Image.open(io.BytesIO(encoded.data)) as picture:
+                    assert np.array_equal(np.asarray(picture), decoded)
+                # chroma is smoothed across strips that have become one picture, so only RGB stays exact
+                smoothing = 0 if encoded.encoding.photometric == "RGB" else 3
+                assert np.abs(decoded.astype(int) - expected).mean() <= smoothing / 2
+                assert encoded.encoding.photometric == ("RGB" if name == "cmu" else "YBR_FULL_422")
+
+
+def test_joined_strips_keep_their_scans(cmu: Path) -> None:
+    with open_slide(cmu) as slide, tifffile.TiffFile(cmu) as file:
+        for flavor, page in ((ImageFlavor.THUMBNAIL, file.pages[1]), (ImageFlavor.OVERVIEW, file.pages[3])):
+            encoded = slide.associated[flavor].encoded()
+            assert encoded is not None
+            stored = []
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+                file.filehandle.seek(offset)
+                stored.append(scan(file.filehandle.read(count)))
+            joined = scan(encoded.data)
+            for number, strip in enumerate(stored):
+                assert joined.startswith(strip)
+                joined = joined[len(strip) :]
+                if number < len(stored) - 1:
+                    assert joined[:2] == bytes((0xFF, 0xD0 + number % 8))
+                    joined = joined[2:]
+            assert joined == b""
+
+
+Maker = Callable[..., Path]
+
+
+@pytest.fixture
+def jpeg2000_slide(tmp_path: Path) -> Maker:
+    """Writes an Aperio slide of 2 x 2 JPEG 2000 tiles from the streams that `encode` makes of the tiles."""
+
+    def make(compression: int, encode: Callable[[np.ndarray], bytes], description: str = "") -> Path:
+        path = tmp_path / f"{compression}.svs"
+        pixels: np.ndarray = immunohistochemistry()  # type: ignore[no-untyped-call]
+        tiles = [pixels[y : y + 256, x : x + 256] for y in (0, 256) for x in (0, 256)]
+        tifffile.imwrite(
+            path,
+            (encode(np.ascontiguousarray(tile)) for tile in tiles),
+            shape=pixels.shape,
+            dtype=pixels.dtype,
+            tile=(256, 256),
+            photometric="rgb",
+            compression=compression,
+            metadata=None,
+            description="Aperio Image Library v11.2.1 \r\n512x512 (256x256) J2K/KDU Q=70" + description,
+        )
+        return path
+
+    return make
+
+
+def _j2k(*, reversible: bool, transform: bool) -> Callable[[np.ndarray], bytes]:
+    level = 0 if reversible else 40
+    return lambda tile: bytes(
+        imagecodecs.jpeg2k_encode(tile, level=level, codecformat="j2k", reversible=reversible, mct=transform)
+    )
+
+
+@pytest.mark.parametrize(
+    ("reversible", "transform", "expected"),
+    [
+        (True, True, Encoding(JPEG_2000_LOSSLESS, "YBR_RCT")),
+        (False, True, Encoding(JPEG_2000, "YBR_ICT")),
+        (True, False, Encoding(JPEG_2000_LOSSLESS, "RGB")),
+        (False, False, Encoding(JPEG_2000, "RGB")),
+    ],
+)
+def test_rgb_jpeg2000_is_copied(jpeg2000_slide: Maker, reversible: bool, transform: bool, expected: Encoding) -> None:
+    path = jpeg2000_slide(33005, _j2k(reversible=reversible, transform=transform))
+    with open_slide(path) as slide, tifffile.TiffFile(path) as file, openslide.OpenSlide(path) as other:
+        assert slide.encoding(0) == expected
+        assert slide.lossless(0) == reversible
+        page = file.pages[0]
+        for index, (column, row) in enumerate(slide.pyramid.base.tiles()):
+            file.filehandle.seek(page.dataoffsets[index])
+            tile = slide.encoded_tile(0, column, row)
+            assert tile is not None
+            assert tile.data == file.filehandle.read(page.databytecounts[index])
+            region = other.read_region((column * 256, row * 256), 0, (256, 256)).convert("RGB")
+            assert np.abs(slide.tile(0, column, row).astype(int) - np.asarray(region)).max() <= 1
+
+
+def test_ycbcr_jpeg2000_is_decoded_and_not_copied(jpeg2000_slide: Maker) -> None:
+    plain = _j2k(reversible=True, transform=False)
+    path = jpeg2000_slide(33003, lambda tile: plain(cv2.cvtColor(tile, cv2.COLOR_RGB2YCrCb)[:, :, [0, 2, 1]]))
+    with open_slide(path) as slide, openslide.OpenSlide(path) as other:
+        assert slide.encoding(0) is None
+        for column, row in slide.pyramid.base.tiles():
+            assert slide.encoded_tile(0, column, row) is None
+            region = np.asarray(other.read_region((column * 256, row * 256), 0, (256, 256)).convert("RGB"))
+            assert np.abs(slide.tile(0, column, row).astype(int) - region).max() <= 2
+
+
+def _subsampled_ycbcr(tile: np.ndarray) -> bytes:
+    """A codestream with chroma of half the width, as Aperio's 33003: packets by component, so that they concatenate."""
+    y, cr, cb = np.moveaxis(cv2.cvtColor(tile, cv2.COLOR_RGB2YCrCb), 2, 0)
+    heads, bodies = [], []
+    for plane in (y, cb[:, ::2], cr[:, ::2]):
+        stream = imagecodecs.jpeg2k_encode(np.ascontiguousarray(plane), level=0, codecformat="j2k", reversible=True)
+        tile_part = stream.index(b"\xff\x90\x00\x0a")
+        heads.append(stream[:tile_part])
+        bodies.append(stream[stream.index(b"\xff\x93", tile_part) + 2 : -2])
+    size_end = 4 + int.from_bytes(heads[0][4:6], "big")
+    siz = heads[0][6:40] + b"\x00\x03" + b"\x07\x01\x01" + b"\x07\x02\x01" * 2
+    rest = bytearray(heads[0][size_end:])
+    rest[rest.index(b"\xff\x52") + 5] = 4  # progression: component, position, resolution, layer
+    body = b"".join(bodies)
+    tile_head = b"\xff\x90\x00\x0a\x00\x00" + (14 + len(body)).to_bytes(4, "big") + b"\x00\x01\xff\x93"
+    return b"\xff\x4f\xff\x51" + (len(siz) + 2).to_bytes(2, "big") + siz + bytes(rest) + tile_head + body + b"\xff\xd9"
+
+
+def test_subsampled_ycbcr_jpeg2000_is_decoded(jpeg2000_slide: Maker) -> None:
+    path = jpeg2000_slide(33003, _subsampled_ycbcr)
+    with open_slide(path) as slide, openslide.OpenSlide(path) as other:
+        assert slide.encoding(0) is None
+        for column, row in slide.pyramid.base.tiles():
+            region = np.asarray(other.read_region((column * 256, row * 256), 0, (256, 256)).convert("RGB"))
+            assert np.abs(slide.tile(0, column, row).astype(int) - region).mean() < 1
+
+
+def test_newer_scanners_tell_their_time_zone(jpeg2000_slide: Maker) -> None:
+    description = "|AppMag = 40|MPP = 0.2635|Date = 06/15/2020|Time = 10:11:12|Time Zone = GMT-05:00|Barcode = S-7"
+    path = jpeg2000_slide(33005, _j2k(reversible=True, transform=True), description)
+    with open_slide(path) as slide:
+        acquired = slide.metadata.acquired
+        assert acquired == datetime(2020, 6, 15, 15, 11, 12, tzinfo=UTC)
+        assert acquired.utcoffset() == timedelta(hours=-5)
+        assert slide.metadata.barcode == "S-7"
+
+
+@pytest.mark.parametrize(
+    ("description", "um"),
+    [("|MPP = 0.2500", 0.25), ("|MPP = 250", None), ("|MPP = 0.0005", None), ("|MPP = many", None), ("", None)],
+)
+def test_absurd_spacing_is_not_believed(jpeg2000_slide: Maker, description: str, um: float | None) -> None:
+    with open_slide(jpeg2000_slide(33005, _j2k(reversible=True, transform=True), description)) as slide:
+        spacing = slide.pyramid.spacing
+        assert (spacing and spacing.x_mm * 1000) == (um and pytest.approx(um))
+
+
+def test_missing_tiles_are_white(tmp_path: Path, cmu: Path) -> None:
+    path = tmp_path / "sparse.svs"
+    data = bytearray(cmu.read_bytes())
+    with tifffile.TiffFile(cmu) as file:
+        counts = file.pages.first.tags["TileByteCounts"].valueoffset
+    data[counts + 4 * 11 : counts + 4 * 12] = bytes(4)  # byte count 0: the scanner saw nothing there
+    path.write_bytes(data)
+    with open_slide(path) as slide:
+        row, column = divmod(11, slide.pyramid.base.columns)
+        assert slide.encoded_tile(0, column, row) is None
+        assert slide.tile(0, column, row).min() == 255
+        assert slide.encoded_tile(0, column - 1, row) is not None

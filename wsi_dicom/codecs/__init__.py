@@ -1,0 +1,63 @@
+"""Compressions: one file each, found by DICOM transfer syntax.
+
+To add one: write `codecs/x.py` with a class that satisfies Codec, and name it in `_codecs`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Protocol
+
+from wsi_dicom.codecs.transfer_syntaxes import transfer_syntax_name
+from wsi_dicom.errors import CodecError
+from wsi_dicom.geometry import PixelFormat
+from wsi_dicom.slide import EncodedTile, Encoding, Pixels
+
+
+class Codec(Protocol):
+    """One compression, both ways. Stateless and thread-safe; the native code releases the GIL."""
+
+    transfer_syntaxes: tuple[str, ...]
+    media_type: str
+    suffix: str
+
+    def encoding(self, pixel_format: PixelFormat, lossless: bool) -> Encoding:
+        """The best encoding for such pixels. Raises CodecError when this codec cannot hold them."""
+        ...
+
+    def encode(self, pixels: Pixels, encoding: Encoding, quality: int) -> bytes:
+        """Compresses (height, width, samples) to a stream of just this `encoding`, one of ours or of a copied level.
+
+        `quality` 1..100 counts for lossy transfer syntaxes. Raises CodecError.
+        """
+        ...
+
+    def decode(self, tile: EncodedTile, width: int, height: int, pixel_format: PixelFormat) -> Pixels:
+        """Pixels of shape (height, width, samples). Raises CodecError, also when the stream has another shape.
+
+        The size is checked in the stream's header before anything is allocated for it.
+        """
+        ...
+
+
+@cache
+def _codecs() -> dict[str, Codec]:
+    from wsi_dicom.codecs.jpeg import JpegCodec
+    from wsi_dicom.codecs.jpeg2000 import Jpeg2000Codec
+    from wsi_dicom.codecs.native import NativeCodec
+
+    codecs: tuple[Codec, ...] = (NativeCodec(), JpegCodec(), Jpeg2000Codec())
+    return {uid: codec for codec in codecs for uid in codec.transfer_syntaxes}
+
+
+def codec_for(transfer_syntax: str) -> Codec:
+    """The codec of a transfer syntax. Raises CodecError for one we do not know."""
+    try:
+        return _codecs()[transfer_syntax]
+    except KeyError:
+        raise CodecError(f"transfer syntax {transfer_syntax_name(transfer_syntax)} is not supported") from None
+
+
+def encode_tile(pixels: Pixels, encoding: Encoding, quality: int) -> bytes:
+    """Compresses one tile to a stream of `encoding`. Raises CodecError."""
+    return codec_for(encoding.transfer_syntax).encode(pixels, encoding, quality)

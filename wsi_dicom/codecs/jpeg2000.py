@@ -1,0 +1,59 @@
+"""JPEG 2000 part 1 (PS3.5 8.2.4) through OpenJPEG."""
+
+from __future__ import annotations
+
+from wsi_dicom.codecs.jpeg2000_markers import parse_header
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS
+from wsi_dicom.errors import CodecError
+from wsi_dicom.geometry import PixelFormat
+from wsi_dicom.slide import EncodedTile, Encoding, Pixels
+
+
+class Jpeg2000Codec:
+    """8 or 16 bits, gray or colour: reversible (5/3, RCT) when lossless, else irreversible (9/7, ICT)."""
+
+    transfer_syntaxes: tuple[str, ...] = (JPEG_2000_LOSSLESS, JPEG_2000)
+    media_type = "image/jp2"
+    suffix = "j2k"
+
+    def encoding(self, pixel_format: PixelFormat, lossless: bool) -> Encoding:
+        syntax = JPEG_2000_LOSSLESS if lossless else JPEG_2000
+        if pixel_format.samples == 1:
+            return Encoding(syntax, "MONOCHROME2")
+        return Encoding(syntax, "YBR_RCT" if lossless else "YBR_ICT")
+
+    def encode(self, pixels: Pixels, encoding: Encoding, quality: int) -> bytes:
+        from imagecodecs import Jpeg2kError, jpeg2k_encode
+
+        lossless = encoding.transfer_syntax == JPEG_2000_LOSSLESS
+        samples = pixels if pixels.shape[2] > 1 else pixels[:, :, 0]
+        try:
+            # OpenJPEG counts quality in dB: 20 dB is coarse, 50 dB is indistinguishable.
+            return bytes(
+                jpeg2k_encode(
+                    samples,
+                    level=0 if lossless else 20 + 3 * quality // 10,
+                    codecformat="j2k",
+                    reversible=lossless,
+                    mct=encoding.photometric in ("YBR_RCT", "YBR_ICT"),
+                )
+            )
+        except (Jpeg2kError, ValueError) as error:
+            raise CodecError(f"JPEG 2000 encoding failed: {error}") from error
+
+    def decode(self, tile: EncodedTile, width: int, height: int, pixel_format: PixelFormat) -> Pixels:
+        from imagecodecs import Jpeg2kError, jpeg2k_decode
+
+        header = parse_header(tile.data)
+        shape = (header.height, header.width, header.samples)
+        if shape != (height, width, pixel_format.samples) or header.bits > pixel_format.bits:
+            raise CodecError(
+                f"a JPEG 2000 stream of {header.width} x {header.height} pixels with {header.samples} samples of "
+                f"{header.bits} bits where {width} x {height} with {pixel_format.samples} of {pixel_format.bits} are "
+                "expected"
+            )
+        try:
+            pixels: Pixels = jpeg2k_decode(tile.data)
+        except (Jpeg2kError, ValueError) as error:
+            raise CodecError(f"JPEG 2000 decoding failed: {error}") from error
+        return pixels.reshape(shape)

@@ -1,0 +1,1 @@
+"""DICOM: datasets and their modules, the streaming writer, offset tables, series as slides."""

@@ -1,0 +1,144 @@
+"""What a user adds to the attributes of every image, and what the pixels do not let a user change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from wsi_dicom.dicom.description import ImageDescription
+from wsi_dicom.dicom.uids import SeriesIdentity
+from wsi_dicom.errors import InvalidRequest
+
+# fmt: off
+_DICTATED: Final = frozenset({
+    # which image this is
+    "SOPClassUID", "SOPInstanceUID", "InstanceNumber", "ImageType", "Modality", "VolumetricProperties",
+    # its pixels
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PresentationLUTShape", "RescaleIntercept",
+    "RescaleSlope", "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    # what was done to them
+    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod", "DerivationDescription",
+    "DerivationCodeSequence", "SourceImageSequence", "ReferencedSeriesSequence",
+    # what they show, and how they lie
+    "SpecimenLabelInImage", "ImagedVolumeWidth", "ImagedVolumeHeight", "ImagedVolumeDepth", "TotalPixelMatrixColumns",
+    "TotalPixelMatrixRows", "TotalPixelMatrixFocalPlanes", "NumberOfOpticalPaths", "DimensionOrganizationType",
+    "DimensionIndexSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ConcatenationUID",
+    "InConcatenationNumber", "InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber",
+    "SOPInstanceUIDOfConcatenationSource",
+})
+# fmt: on
+
+FIRST_DATA_GROUP: Final = 0x0008
+"""Below it lie commands and the file's meta information."""
+
+_ACCEPTED_WHEN_TRUE: Final = {"Modality": "SM", "SpecimenLabelInImage": "NO"}
+"""Samples of other tools carry these; they are no contradiction as long as they say this."""
+
+_ENUMERATED: Final = {
+    "PatientSex": ("M", "F", "O"),
+    "FocusMethod": ("AUTO", "MANUAL"),
+    "ExtendedDepthOfField": ("YES", "NO"),
+    "BurnedInAnnotation": ("YES", "NO"),
+}
+
+_ADOPTED: Final = frozenset(
+    {
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "FrameOfReferenceUID",
+        "PyramidUID",
+        "DimensionOrganizationSequence",
+        "SpecificCharacterSet",  # the text of a JSON file is Unicode already
+        *_ACCEPTED_WHEN_TRUE,
+    }
+)
+"""Put in place by `adopt_identifiers`, or true already."""
+
+_LABEL_ONLY: Final = frozenset({"LabelText", "BarcodeValue"})
+_COMPLETED: Final = frozenset({"SpecimenDescriptionSequence", "OpticalPathSequence", "TotalPixelMatrixOriginSequence"})
+"""Sequences whose items may leave out what we know: it is filled in."""
+
+
+def check_additions(additions: Dataset) -> None:
+    """Raises InvalidRequest naming every attribute that the pixels dictate, or the first value that makes no sense."""
+    told = [element for element in additions if not element.is_empty]
+    dictated = [
+        element.keyword or str(element.tag)
+        for element in told
+        if element.tag.group < FIRST_DATA_GROUP
+        or (element.keyword in _DICTATED and _ACCEPTED_WHEN_TRUE.get(element.keyword) != element.value)
+    ]
+    if dictated:
+        follow, them = ("follows", "it") if len(dictated) == 1 else ("follow", "them")
+        raise InvalidRequest(f"dataset: {', '.join(dictated)} {follow} from the pixels; remove {them}")
+    for element in told:
+        allowed = _ENUMERATED.get(element.keyword)
+        if allowed is not None and element.value not in allowed:
+            raise InvalidRequest(f"dataset: {element.keyword} must be one of {', '.join(allowed)}")
+    _check_depth_of_field(additions)
+    _check_items(additions)
+
+
+def _check_depth_of_field(additions: Dataset) -> None:
+    if additions.get("ExtendedDepthOfField") == "YES":
+        missing = [k for k in ("NumberOfFocalPlanes", "DistanceBetweenFocalPlanes") if additions.get(k) is None]
+        if missing:
+            raise InvalidRequest(f"dataset: ExtendedDepthOfField YES needs {' and '.join(missing)} as well")
+
+
+def _check_items(additions: Dataset) -> None:
+    for keyword in ("OpticalPathSequence", "TotalPixelMatrixOriginSequence", "DimensionOrganizationSequence"):
+        if len(additions.get(keyword) or ()) > 1:
+            raise InvalidRequest(f"dataset: {keyword} must have one item, as the images have one")
+    specimens = additions.get("SpecimenDescriptionSequence") or ()
+    if len(specimens) > 1:
+        needed = ("SpecimenIdentifier", "SpecimenUID", "SpecimenLocalizationContentItemSequence")
+        for number, specimen in enumerate(specimens, start=1):
+            missing = [keyword for keyword in needed if not specimen.get(keyword)]
+            if missing:
+                raise InvalidRequest(f"dataset: specimen {number} of {len(specimens)} lacks {', '.join(missing)}")
+
+
+def adopt_identifiers(identity: SeriesIdentity, additions: Dataset) -> SeriesIdentity:
+    """The identity with the UIDs that the user gives put over ours."""
+    organizations = additions.get("DimensionOrganizationSequence") or [Dataset()]
+    return replace(
+        identity,
+        study_uid=additions.get("StudyInstanceUID") or identity.study_uid,
+        series_uid=additions.get("SeriesInstanceUID") or identity.series_uid,
+        frame_of_reference_uid=additions.get("FrameOfReferenceUID") or identity.frame_of_reference_uid,
+        pyramid_uid=additions.get("PyramidUID") or identity.pyramid_uid,
+        dimension_organization_uid=organizations[0].get("DimensionOrganizationUID")
+        or identity.dimension_organization_uid,
+    )
+
+
+def apply_additions(dataset: Dataset, additions: Dataset, image: ImageDescription) -> None:
+    """Puts the user's values over ours; an empty one leaves ours as it is. Raises InvalidRequest."""
+    check_additions(additions)
+    for element in additions:
+        keyword = element.keyword
+        if element.is_empty or keyword in _ADOPTED:
+            continue
+        if keyword in _LABEL_ONLY and not image.shows_label:
+            continue
+        if keyword == "BurnedInAnnotation" and image.shows_label:
+            continue  # a label shows what is written on it, whatever is said of the slide
+        dataset.add(_completed(element, dataset) if keyword in _COMPLETED else element)
+
+
+def _completed(element: DataElement, dataset: Dataset) -> DataElement:
+    """A copy of the user's sequence whose items have, beside the user's attributes, those of ours."""
+    ours = dataset[element.tag].value[0]
+    items = []
+    for given in element.value:
+        item = Dataset()
+        item.update(ours)
+        item.update({part.tag: part for part in given if not part.is_empty})
+        items.append(item)
+    return DataElement(element.tag, "SQ", items)

@@ -1,0 +1,208 @@
+"""What the header of one whole-slide image says about its pixels, checked before anything is allocated for them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from wsi_dicom.codecs.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, NATIVE, lossy_method
+from wsi_dicom.dicom.elements import UNDEFINED, ElementWalker
+from wsi_dicom.dicom.header import PER_FRAME_FUNCTIONAL_GROUPS, Instance, reading, text
+from wsi_dicom.dicom.index import EncapsulatedFrames, FrameReader, NativeFrames, PixelData, RandomAccessFile
+from wsi_dicom.dicom.positions import FramePositions, read_positions
+from wsi_dicom.errors import CorruptInput, UnsupportedFormat
+from wsi_dicom.geometry import Level, PixelFormat, Spacing
+from wsi_dicom.slide import Encoding, ImageFlavor
+
+_EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
+_PIXEL_DATA: Final = 0x7FE00010
+_LARGEST_TILE: Final = 256 << 20
+_LARGEST_LEVEL: Final = (1 << 32) - 1  # Total Pixel Matrix Columns and Rows are UL
+_MOST_FRAMES: Final = (1 << 31) - 1  # Number of Frames is IS
+_PLANES: Final = 1 << 16
+_YCBCR: Final = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAttributes:
+    """One VL Whole Slide Microscopy image instance (PS3.3 C.8.12.4), a level or a part of one."""
+
+    instance: Instance
+    flavor: ImageFlavor
+    level: Level
+    frames: int
+    pixel_format: PixelFormat
+    encoding: Encoding
+    lossless: bool
+    tiled_full: bool
+    focal_planes: int
+    optical_paths: tuple[str, ...]
+    spacing: Spacing | None
+    concatenation_uid: str
+    first_frame: int
+    """Frames of the same concatenation in the instances before this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBody:
+    """The frames of an image, and where each of them lies in the slide when they tell it themselves."""
+
+    frames: FrameReader
+    positions: FramePositions | None
+
+
+def image_flavor(instance: Instance) -> ImageFlavor | None:
+    """Value 3 of Image Type; None for an image that is no part of what we show."""
+    with reading(instance.path):
+        values = text(instance.header, "ImageType").split("\\")
+    flavor = values[2] if len(values) > 2 else ""
+    return ImageFlavor(flavor) if flavor in ImageFlavor.__members__ else None
+
+
+def read_attributes(instance: Instance, flavor: ImageFlavor) -> ImageAttributes:
+    """Raises CorruptInput for absurd values, UnsupportedFormat for pixels that we do not handle."""
+    with reading(instance.path):
+        header = instance.header
+        tile_width = _integer(instance, "Columns", high=0xFFFF)
+        tile_height = _integer(instance, "Rows", high=0xFFFF)
+        pixel_format = _pixel_format(instance)
+        if tile_width * tile_height * pixel_format.bytes_per_pixel > _LARGEST_TILE:
+            raise CorruptInput(
+                f"{instance.path} has tiles of {tile_width} x {tile_height} pixels; the limit is "
+                f"{_LARGEST_TILE >> 20} MiB"
+            )
+        width = _integer(instance, "TotalPixelMatrixColumns", tile_width, high=_LARGEST_LEVEL)
+        height = _integer(instance, "TotalPixelMatrixRows", tile_height, high=_LARGEST_LEVEL)
+        level = Level(width, height, tile_width, tile_height)
+        if level.tile_count > _MOST_FRAMES:
+            raise CorruptInput(
+                f"{instance.path} has {level.tile_count} tiles; {_MOST_FRAMES} is the most frames there can be"
+            )
+        encoding = _encoding(instance)
+        focal_planes = _integer(instance, "TotalPixelMatrixFocalPlanes", 1, high=_PLANES)
+        frames = _integer(instance, "NumberOfFrames", 1, high=_MOST_FRAMES)
+        organization = text(header, "DimensionOrganizationType")
+        return ImageAttributes(
+            instance=instance,
+            flavor=flavor,
+            level=level,
+            frames=frames,
+            pixel_format=pixel_format,
+            encoding=encoding,
+            lossless=_lossless(header, encoding),
+            tiled_full=organization == "TILED_FULL" or (frames == 1 and tile_width >= width and tile_height >= height),
+            focal_planes=focal_planes,
+            optical_paths=tuple(
+                text(path, "OpticalPathIdentifier") for path in header.get("OpticalPathSequence") or ()
+            ),
+            spacing=_spacing(header, width, height),
+            concatenation_uid=text(header, "ConcatenationUID"),
+            first_frame=_integer(instance, "ConcatenationFrameOffsetNumber", 0, low=0, high=_MOST_FRAMES),
+        )
+
+
+def open_body(image: ImageAttributes) -> ImageBody:
+    """Finds the pixel data behind the header, and reads the frames' positions where they count.
+
+    Raises NotFound, StoreError, CorruptInput.
+    """
+    instance, positions, extended_offsets = image.instance, None, None
+    with reading(instance.path), instance.path.open("rb") as file:
+        file.seek(instance.end)
+        walker = ElementWalker(file, implicit_vr=instance.implicit_vr)
+        for tag, length in walker.elements():
+            if tag == _PIXEL_DATA:
+                pixel_data = PixelData(file.tell(), None if length == UNDEFINED else length, extended_offsets)
+                return ImageBody(_frame_reader(image, pixel_data), positions)
+            if tag == _EXTENDED_OFFSET_TABLE:
+                extended_offsets = file.tell(), length
+            if tag == PER_FRAME_FUNCTIONAL_GROUPS and not image.tiled_full:
+                positions = read_positions(walker, length, str(instance.path), image.optical_paths)
+                if len(positions.columns) != image.frames:
+                    raise CorruptInput(
+                        f"{instance.path} tells the positions of {len(positions.columns)} of its {image.frames} frames"
+                    )
+            else:
+                walker.skip(length)
+    raise CorruptInput(f"{instance.path} has no pixel data, or is truncated")
+
+
+def _frame_reader(image: ImageAttributes, pixel_data: PixelData) -> FrameReader:
+    file = RandomAccessFile(image.instance.path)
+    size = image.level.tile_width * image.level.tile_height * image.pixel_format.bytes_per_pixel
+    if image.encoding.transfer_syntax in NATIVE:
+        return NativeFrames(file, pixel_data, image.frames, size)
+    # No codec makes noise larger than twice its size, headers aside.
+    return EncapsulatedFrames(file, pixel_data, image.frames, 2 * size + (1 << 16))
+
+
+def _integer(instance: Instance, keyword: str, default: int | None = None, *, low: int = 1, high: int) -> int:
+    value = instance.header.get(keyword)
+    if value is None or value == "":
+        if default is None:
+            raise CorruptInput(f"{instance.path} has no {keyword}")
+        return default
+    if not low <= int(value) <= high:
+        raise CorruptInput(f"{instance.path} has {keyword} {value}, which is not between {low} and {high}")
+    return int(value)
+
+
+def _pixel_format(instance: Instance) -> PixelFormat:
+    samples = _integer(instance, "SamplesPerPixel", high=0xFFFF)
+    bits = _integer(instance, "BitsAllocated", high=0xFFFF)
+    stored = _integer(instance, "BitsStored", bits, high=0xFFFF)
+    signed = _integer(instance, "PixelRepresentation", 0, low=0, high=1)
+    if samples not in (1, 3) or bits not in (8, 16) or stored != bits or signed:
+        raise UnsupportedFormat(
+            f"{instance.path} has pixels of {samples} {'signed' if signed else 'unsigned'} samples with {stored} of "
+            f"{bits} bits; 1 or 3 unsigned samples of 8 or 16 bits are supported"
+        )
+    return PixelFormat(samples, bits)
+
+
+def _encoding(instance: Instance) -> Encoding:
+    photometric = text(instance.header, "PhotometricInterpretation")
+    syntax = instance.transfer_syntax
+    samples = _integer(instance, "SamplesPerPixel", high=0xFFFF)
+    known: tuple[str, ...] = ("MONOCHROME2",) if samples == 1 else ("RGB", *_YCBCR)
+    if syntax in NATIVE:
+        if samples == 3 and _integer(instance, "PlanarConfiguration", 0, low=0, high=1) != 0:
+            raise UnsupportedFormat(
+                f"{instance.path} is uncompressed with separate colour planes, which is not supported"
+            )
+        known, syntax = known[:1], EXPLICIT_VR_LITTLE_ENDIAN
+    if photometric not in known:
+        raise UnsupportedFormat(
+            f"{instance.path} has the photometric interpretation {photometric or '(none)'}; "
+            f"{', '.join(known)} can be read here"
+        )
+    if syntax == JPEG_BASELINE and photometric in _YCBCR:
+        photometric = "YBR_FULL_422"
+    return Encoding(syntax, photometric)
+
+
+def _lossless(header: Dataset, encoding: Encoding) -> bool:
+    told = text(header, "LossyImageCompression")
+    if encoding.transfer_syntax == JPEG_BASELINE or told == "01":
+        return False
+    return told == "00" or lossy_method(encoding.transfer_syntax) is None
+
+
+def _spacing(header: Dataset, width: int, height: int) -> Spacing | None:
+    """From Pixel Spacing, which is (between rows, between columns); else from the size of the imaged volume."""
+    for groups in header.get("SharedFunctionalGroupsSequence") or ():
+        for measures in groups.get("PixelMeasuresSequence") or ():
+            if (values := measures.get("PixelSpacing")) is not None and len(values) == 2:
+                return _valid_spacing(float(values[1]), float(values[0]))
+    imaged_width, imaged_height = header.get("ImagedVolumeWidth"), header.get("ImagedVolumeHeight")
+    if imaged_width is None or imaged_height is None:
+        return None
+    return _valid_spacing(float(imaged_width) / width, float(imaged_height) / height)
+
+
+def _valid_spacing(x_mm: float, y_mm: float) -> Spacing | None:
+    spacing = Spacing(x_mm, y_mm)
+    return spacing if all(math.isfinite(value) and value > 0 for value in spacing) else None

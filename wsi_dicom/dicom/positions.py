@@ -1,0 +1,157 @@
+"""Which frame shows which tile: by arithmetic (TILED_FULL) or by positions told for each frame (PS3.3 C.7.6.17.3)."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_dicom.dicom.elements import ElementWalker
+from wsi_dicom.errors import CorruptInput, OutOfBounds, UnsupportedFormat
+from wsi_dicom.geometry import Level, Plane
+
+_PLANE_POSITION_SLIDE: Final = 0x0048021A
+_COLUMN_POSITION: Final = 0x0048021E
+_ROW_POSITION: Final = 0x0048021F
+_Z_OFFSET: Final = 0x0040074A
+_OPTICAL_PATH_IDENTIFICATION: Final = 0x00480207
+_OPTICAL_PATH_IDENTIFIER: Final = 0x00480106
+_WANTED: Final = frozenset({_COLUMN_POSITION, _ROW_POSITION, _Z_OFFSET, _OPTICAL_PATH_IDENTIFIER})
+_SIGNED_LONG: Final = struct.Struct("<i")
+
+
+class Tiling(Protocol):
+    """Finds frames, counted from 0 over all instances of a level. None when no frame shows the tile."""
+
+    @property
+    def level(self) -> Level: ...
+    @property
+    def focal_planes(self) -> int: ...
+    @property
+    def optical_paths(self) -> int: ...
+
+    def frame(self, column: int, row: int, plane: Plane) -> int | None:
+        """Raises OutOfBounds."""
+        ...
+
+
+@dataclass(frozen=True)
+class FullTiling:
+    """Every tile, row by row, then the next focal plane, then the next optical path."""
+
+    level: Level
+    focal_planes: int
+    optical_paths: int
+
+    @property
+    def frames(self) -> int:
+        return self.level.tile_count * self.focal_planes * self.optical_paths
+
+    def frame(self, column: int, row: int, plane: Plane) -> int | None:
+        return _number(self, column, row, plane)
+
+
+class SparseTiling:
+    """The tiles that there are: 16 bytes for each, sorted, found by bisection."""
+
+    def __init__(self, level: Level, numbers: NDArray[np.int64], focal_planes: int, optical_paths: int) -> None:
+        """`numbers` are those that full tiling would give the tile of each frame."""
+        self.level = level
+        self.focal_planes = focal_planes
+        self.optical_paths = optical_paths
+        order = np.argsort(numbers, kind="stable")
+        self._numbers = array("q", numbers[order].tobytes())
+        self._frames = array("q", order.astype(np.int64).tobytes())
+
+    def frame(self, column: int, row: int, plane: Plane) -> int | None:
+        number = _number(self, column, row, plane)
+        index = bisect_left(self._numbers, number)
+        if index < len(self._numbers) and self._numbers[index] == number:
+            return self._frames[index]
+        return None
+
+
+def _number(tiling: Tiling, column: int, row: int, plane: Plane) -> int:
+    path, focus = plane
+    index = tiling.level.tile_index(column, row)
+    if path == 0 and focus == 0:
+        return index
+    if not (0 <= path < tiling.optical_paths and 0 <= focus < tiling.focal_planes):
+        raise OutOfBounds(
+            f"optical path {path}, focal plane {focus} is outside the {tiling.optical_paths} optical paths and "
+            f"{tiling.focal_planes} focal planes of this level"
+        )
+    return (path * tiling.focal_planes + focus) * tiling.level.tile_count + index
+
+
+@dataclass(frozen=True, slots=True)
+class FramePositions:
+    """For each frame of an instance: its first pixel, counted from 1 as stored, its depth in µm, its optical path."""
+
+    columns: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    depths: NDArray[np.float64]
+    paths: NDArray[np.int64]
+
+
+def read_positions(walker: ElementWalker, length: int, name: str, path_identifiers: Sequence[str]) -> FramePositions:
+    """Reads the per-frame functional groups that `walker` stands at. Raises CorruptInput."""
+    columns, rows, paths, depths = array("q"), array("q"), array("q"), array("d")
+    path_index = {identifier.encode(): index for index, identifier in enumerate(path_identifiers)}
+    for item_length in walker.items(length):
+        found = _frame_values(walker, item_length)
+        try:
+            columns.append(_SIGNED_LONG.unpack(found[_COLUMN_POSITION])[0])
+            rows.append(_SIGNED_LONG.unpack(found[_ROW_POSITION])[0])
+            depths.append(float(found.get(_Z_OFFSET, b"").strip(b" \0") or 0))
+            identifier = found.get(_OPTICAL_PATH_IDENTIFIER)
+            paths.append(0 if identifier is None else path_index[identifier.strip(b" \0")])
+        except (KeyError, ValueError, struct.error) as error:
+            raise CorruptInput(
+                f"{name}: frame {len(columns)} tells no valid tile position or optical path ({error})"
+            ) from error
+    return FramePositions(np.array(columns), np.array(rows), np.array(depths), np.array(paths))
+
+
+def _frame_values(walker: ElementWalker, length: int) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for tag, value_length in walker.elements(length):
+        if tag in (_PLANE_POSITION_SLIDE, _OPTICAL_PATH_IDENTIFICATION):
+            for item_length in walker.items(value_length):
+                for inner, inner_length in walker.elements(item_length):
+                    if inner in _WANTED:
+                        found[inner] = walker.value(inner_length)
+                    else:
+                        walker.skip(inner_length)
+        else:
+            walker.skip(value_length)
+    return found
+
+
+def sparse_tiling(level: Level, parts: Sequence[FramePositions], optical_paths: int, name: str) -> SparseTiling:
+    """Raises UnsupportedFormat for tiles off the grid, or two frames of one tile; CorruptInput outside the level."""
+    x = np.concatenate([part.columns for part in parts]) - 1
+    y = np.concatenate([part.rows for part in parts]) - 1
+    paths = np.concatenate([part.paths for part in parts])
+    if not len(x):
+        return SparseTiling(level, x.astype(np.int64), 1, optical_paths)
+    if x.min() < 0 or y.min() < 0 or x.max() >= level.width or y.max() >= level.height:
+        raise CorruptInput(f"{name} has a frame outside its {level.width} x {level.height} pixels")
+    if (x % level.tile_width).any() or (y % level.tile_height).any():
+        raise UnsupportedFormat(f"{name} has frames that do not lie on a grid of tiles, which is not supported")
+    tiles = (y // level.tile_height) * level.columns + x // level.tile_width
+    numbers = paths * level.tile_count + tiles
+    if len(np.unique(numbers)) == len(numbers):
+        # One frame a tile: different depths are then how the scanner followed the tissue, not planes over each other.
+        return SparseTiling(level, numbers, 1, optical_paths)
+    depths, focus = np.unique(np.concatenate([part.depths for part in parts]).round(4), return_inverse=True)
+    numbers = (paths * len(depths) + focus) * level.tile_count + tiles
+    if len(np.unique(numbers)) != len(numbers):
+        raise UnsupportedFormat(f"{name} has several frames for one tile, focal plane and optical path")
+    return SparseTiling(level, numbers, len(depths), optical_paths)

@@ -1,0 +1,278 @@
+"""A series of DICOM whole-slide images as a Slide (PS3.3 A.32.8)."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+
+from wsi_dicom.codecs import codec_for
+from wsi_dicom.codecs.jpeg_markers import parse_header
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
+from wsi_dicom.dicom.header import Instance, read_instance
+from wsi_dicom.dicom.image import ImageAttributes, image_flavor, open_body, read_attributes
+from wsi_dicom.dicom.index import FrameReader
+from wsi_dicom.dicom.positions import FramePositions, FullTiling, Tiling, sparse_tiling
+from wsi_dicom.dicom.provenance import read_metadata
+from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
+from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
+from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
+from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels
+
+logger = logging.getLogger(__name__)
+
+_LARGEST_ASSOCIATED: Final = 256 << 20
+
+
+class _Picture:
+    """One total pixel matrix: an instance, or all those of a concatenation."""
+
+    def __init__(self, parts: Sequence[ImageAttributes]) -> None:
+        """`parts` in the order of their frames. Raises NotFound, StoreError, CorruptInput, UnsupportedFormat."""
+        first = parts[0]
+        self.name = str(first.instance.path)
+        self.level = first.level
+        self.pixel_format = first.pixel_format
+        self.lossless = all(part.lossless for part in parts)
+        bodies = [open_body(part) for part in parts]
+        self._readers: tuple[FrameReader, ...] = tuple(body.frames for body in bodies)
+        self.stored_bytes = sum(reader.stored_bytes for reader in self._readers)
+        self._first_frames = tuple(part.first_frame - first.first_frame for part in parts)
+        self.tiling = _tiling(parts, [body.positions for body in bodies])
+        self.encoding = _stored_encoding(first.encoding, self._readers[0])
+
+    def read(self, column: int, row: int, plane: Plane) -> bytes | None:
+        """A frame as stored; None when there is none."""
+        frame = self.tiling.frame(column, row, plane)
+        if frame is None:
+            return None
+        if len(self._readers) == 1:
+            return self._readers[0].read(frame) or None
+        part = bisect_right(self._first_frames, frame) - 1
+        return self._readers[part].read(frame - self._first_frames[part]) or None
+
+    def pixels(self, column: int, row: int, plane: Plane) -> Pixels:
+        level, pixel_format = self.level, self.pixel_format
+        data = self.read(column, row, plane)
+        if data is None:
+            kind = np.uint8 if pixel_format.bits == 8 else np.uint16
+            shape = level.tile_height, level.tile_width, pixel_format.samples
+            return np.full(shape, np.iinfo(kind).max, kind)
+        codec = codec_for(self.encoding.transfer_syntax)
+        return codec.decode(EncodedTile(data, self.encoding), level.tile_width, level.tile_height, pixel_format)
+
+
+class _Associated:
+    """A label, overview or thumbnail; nearly always one frame."""
+
+    def __init__(self, picture: _Picture) -> None:
+        self._picture = picture
+        self.width = picture.level.width
+        self.height = picture.level.height
+        self.pixel_format: PixelFormat = picture.pixel_format
+        self.lossless = picture.lossless
+
+    def encoded(self) -> EncodedTile | None:
+        level = self._picture.level
+        if (level.tile_width, level.tile_height) != (level.width, level.height):
+            return None
+        data = self._picture.read(0, 0, FIRST_PLANE)
+        return None if data is None else EncodedTile(data, self._picture.encoding)
+
+    def pixels(self) -> Pixels:
+        level, samples = self._picture.level, self.pixel_format.samples
+        if self.width * self.height * self.pixel_format.bytes_per_pixel > _LARGEST_ASSOCIATED:
+            raise CorruptInput(
+                f"{self._picture.name} has {self.width} x {self.height} pixels; {_LARGEST_ASSOCIATED >> 20} MiB is the "
+                "limit for a label, overview or thumbnail"
+            )
+        whole = np.empty((self.height, self.width, samples), np.uint8 if self.pixel_format.bits == 8 else np.uint16)
+        for column, row in level.tiles():
+            area = level.tile_region(column, row)
+            try:
+                tile = self._picture.pixels(column, row, FIRST_PLANE)
+            except CodecError as error:
+                raise CodecError(f"{self._picture.name}: tile column {column}, row {row}: {error}") from error
+            whole[area.y : area.bottom, area.x : area.right] = tile[: area.height, : area.width]
+        return whole
+
+
+class DicomSlide:
+    """A Slide over the instances of one series. Made by `open_series`.
+
+    `instances` are all of them, in the order of the files given. Reading holds no lock: `close` only lets go of the
+    files, and each descriptor is closed by the last thread that still reads from it. A pool that drops a slide which
+    others may still use need not call `close` at all.
+    """
+
+    def __init__(self, instances: Sequence[Instance]) -> None:
+        """Raises as `open_series`."""
+        self.instances = tuple(instances)
+        self.series_uid = instances[0].series_uid
+        self.study_uid = instances[0].study_uid
+        self.name = self.series_uid
+        images = _images(instances)
+        volume = _levels([image for image in images if image.flavor is ImageFlavor.VOLUME], self.series_uid)
+        base = volume[0][0]
+        self._pictures = tuple(_Picture(parts) for parts in volume)
+        self.pyramid = Pyramid(
+            tuple(picture.level for picture in self._pictures),
+            base.pixel_format,
+            base.spacing,
+            self._pictures[0].tiling.focal_planes,
+            self._pictures[0].tiling.optical_paths,
+        )
+        self.metadata = read_metadata(base.instance, instances)
+        self.associated: Mapping[ImageFlavor, AssociatedImage] = {
+            flavor: _Associated(_Picture([image]))
+            for flavor in (ImageFlavor.LABEL, ImageFlavor.OVERVIEW, ImageFlavor.THUMBNAIL)
+            if (image := _largest([image for image in images if image.flavor is flavor])) is not None
+        }
+
+    def encoding(self, level: int) -> Encoding | None:
+        return self._picture(level).encoding
+
+    def lossless(self, level: int) -> bool:
+        return self._picture(level).lossless
+
+    def stored_bytes(self, level: int) -> int:
+        return self._picture(level).stored_bytes
+
+    def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
+        picture = self._picture(level)
+        data = picture.read(column, row, plane)
+        return None if data is None else EncodedTile(data, picture.encoding)
+
+    def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
+        try:
+            return self._picture(level).pixels(column, row, plane)
+        except CodecError as error:
+            raise CodecError(
+                f"{self.name}: level {level}, tile column {column}, row {row} does not decode: {error}"
+            ) from error
+
+    def close(self) -> None:
+        self._pictures = ()
+        self.associated = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _picture(self, level: int) -> _Picture:
+        pictures = self._pictures
+        if not pictures:
+            raise ValueError(f"series {self.name} is closed")
+        self.pyramid.level(level)
+        return pictures[level]
+
+
+def open_series(files: Sequence[Path]) -> DicomSlide:
+    """Opens the whole-slide images among `files`, all of one series.
+
+    Raises NotFound, StoreError (a file cannot be read), CorruptInput (not DICOM, damaged, of several series, or a part
+    of a concatenation is missing), UnsupportedFormat (no whole slide, or one of a kind that we do not handle).
+    """
+    instances = [read_instance(path) for path in files]
+    if not instances:
+        raise UnsupportedFormat("a series of no files holds no whole slide")
+    for instance in instances:
+        if instance.series_uid != instances[0].series_uid:
+            raise CorruptInput(f"{instance.path} and {instances[0].path} belong to different series")
+    return DicomSlide(instances)
+
+
+def _images(instances: Sequence[Instance]) -> list[ImageAttributes]:
+    images = []
+    for instance in instances:
+        if instance.sop_class_uid != VL_WHOLE_SLIDE or (flavor := image_flavor(instance)) is None:
+            continue
+        try:
+            images.append(read_attributes(instance, flavor))
+        except UnsupportedFormat as error:
+            if flavor is ImageFlavor.VOLUME:
+                raise
+            logger.warning("left out of the slide: %s", error)
+    return images
+
+
+def _levels(images: Sequence[ImageAttributes], series_uid: str) -> list[list[ImageAttributes]]:
+    """The VOLUME images, finest level first; the parts of a level in the order of their frames."""
+    if not images:
+        raise UnsupportedFormat(f"series {series_uid} holds no whole-slide image of flavor VOLUME")
+    by_size: dict[tuple[int, int], list[ImageAttributes]] = {}
+    for image in images:
+        by_size.setdefault((image.level.width, image.level.height), []).append(image)
+        if image.pixel_format != images[0].pixel_format:
+            raise UnsupportedFormat(f"{image.instance.path} has another pixel format than the rest of its series")
+    for size, parts in by_size.items():
+        parts.sort(key=lambda part: part.first_frame)
+        _check_parts(parts, size)
+    return [by_size[size] for size in sorted(by_size, reverse=True)]
+
+
+def _check_parts(parts: Sequence[ImageAttributes], size: tuple[int, int]) -> None:
+    """Several instances of one size have to be one concatenation, without a gap (PS3.3 C.7.6.16.2.2.4)."""
+    first = parts[0]
+    if first.concatenation_uid and first.first_frame:
+        raise CorruptInput(f"{first.instance.path}: the concatenation's instances before it are missing")
+    due = 0
+    for part in parts:
+        if len(parts) > 1 and (not part.concatenation_uid or part.concatenation_uid != first.concatenation_uid):
+            raise UnsupportedFormat(
+                f"{part.instance.path} and {first.instance.path} both show {size[0]} x {size[1]} pixels and are not "
+                "parts of one concatenation; focal planes or optical paths in instances of their own are not supported"
+            )
+        if (part.level, part.encoding, part.tiled_full) != (first.level, first.encoding, first.tiled_full):
+            raise CorruptInput(f"{part.instance.path} does not fit the other parts of its concatenation")
+        if part.concatenation_uid and part.first_frame != due:
+            raise CorruptInput(f"{part.instance.path}: the concatenation lacks frames {due + 1} to {part.first_frame}")
+        due += part.frames
+
+
+def _tiling(parts: Sequence[ImageAttributes], positions: Sequence[FramePositions | None]) -> Tiling:
+    first = parts[0]
+    name = str(first.instance.path)
+    optical_paths = max(1, len(first.optical_paths))
+    told = [part for part in positions if part is not None]
+    if told:
+        if len(told) < len(parts):
+            raise CorruptInput(f"{name}: some instances of its concatenation tell no tile positions")
+        return sparse_tiling(first.level, told, optical_paths, name)
+    full = FullTiling(first.level, first.focal_planes, optical_paths)
+    frames = sum(part.frames for part in parts)
+    if frames == first.level.tile_count * first.focal_planes:
+        # Optical paths may be described that this picture does not show.
+        return replace(full, optical_paths=1)
+    if frames != full.frames:
+        raise CorruptInput(
+            f"{name} has {frames} frames where {first.level.columns} x {first.level.rows} tiles, {first.focal_planes} "
+            f"focal planes and {optical_paths} optical paths need {full.frames}"
+        )
+    return full
+
+
+def _stored_encoding(told: Encoding, frames: FrameReader) -> Encoding:
+    """The colour that the first JPEG stream tells, which wins over the attribute: some writers set that wrongly."""
+    if told.transfer_syntax != JPEG_BASELINE or told.photometric == "MONOCHROME2":
+        return told
+    try:
+        colour = parse_header(frames.first_fragment()).colour
+    except CodecError:
+        return told  # a damaged tile is reported when it is asked for; the others are still good
+    photometric = {"RGB": "RGB", "YCbCr": "YBR_FULL_422"}.get(colour or "", told.photometric)
+    return Encoding(told.transfer_syntax, photometric)
+
+
+def _largest(images: Sequence[ImageAttributes]) -> ImageAttributes | None:
+    return max(images, key=lambda image: image.level.width * image.level.height, default=None)

@@ -1,0 +1,46 @@
+"""Everything that can go wrong, drawn once.
+
+WsiError
+├── UnsupportedFormat   the input is not something we read
+├── CorruptInput        the input claims to be a slide, and breaks its own format
+├── CodecError          one tile does not decode or encode
+├── OutOfBounds         a level, tile or pixel outside the slide
+├── NotFound            no such file, series or instance
+├── StoreError          a store cannot be read or written
+└── InvalidRequest      a value given by a user or a client makes no sense
+
+A message names the file or UID, the tile and the limit, and says what to do. The command line prints it as one line;
+the server maps the class to a status. Messages never hold patient data.
+"""
+
+
+class WsiError(Exception):
+    """Base of all errors that are the fault of the input, the request or the environment."""
+
+
+class UnsupportedFormat(WsiError):
+    """The input is not something we read."""
+
+
+class CorruptInput(WsiError):
+    """The input breaks its own format."""
+
+
+class CodecError(WsiError):
+    """A tile that cannot be decoded or encoded."""
+
+
+class OutOfBounds(WsiError):
+    """A level, tile or pixel outside the slide."""
+
+
+class NotFound(WsiError):
+    """No such file, series or instance."""
+
+
+class StoreError(WsiError):
+    """A store, or an output folder, cannot be read or written."""
+
+
+class InvalidRequest(WsiError):
+    """A value from a user or a client that makes no sense."""

@@ -1,0 +1,34 @@
+"""What is known about a slide beside its pixels, and how sources of that knowledge merge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SlideMetadata:
+    """Scanner, optics and identifiers of a slide. None, or empty, means that the source does not tell.
+
+    `objective_power` is the nominal magnification (20.0 for 20x). `icc_profile` is the profile of the level pixels as
+    found. `identifiers` holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything
+    else that the source says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
+    """
+
+    manufacturer: str | None = None
+    model: str | None = None
+    serial_number: str | None = None
+    software_versions: tuple[str, ...] = ()
+    acquired: datetime | None = None
+    objective_power: float | None = None
+    icc_profile: bytes | None = field(default=None, repr=False)
+    barcode: str | None = None
+    slide_identifier: str | None = None
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def updated(self, stronger: SlideMetadata) -> SlideMetadata:
+        """This, with every value that `stronger` tells put over it."""
+        told = {f.name: getattr(stronger, f.name) for f in fields(stronger)}
+        return replace(self, **{name: value for name, value in told.items() if value not in (None, (), {})})

@@ -1,0 +1,48 @@
+"""The encoded tiles of one level in one band, kept until they can be written in order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from wsi_dicom.frames import FrameSink
+
+BYTES_IN_MEMORY = 8 << 20
+"""What a band has beyond this waits in a file instead of in memory."""
+
+
+class PlacedTile(NamedTuple):
+    """An encoded tile and where it belongs. Sorts in row-major order."""
+
+    row: int
+    column: int
+    data: bytes
+
+
+class EncodedBand:
+    """Takes tiles in any order and gives them back in row-major order. A context manager."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._file = tempfile.SpooledTemporaryFile(BYTES_IN_MEMORY, dir=str(scratch))  # noqa: SIM115 - closed by __exit__
+        self._places: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def add(self, tiles: Iterable[PlacedTile]) -> None:
+        for row, column, data in tiles:
+            self._places[row, column] = self._file.tell(), len(data)
+            self._file.write(data)
+
+    def write_to(self, sink: FrameSink) -> None:
+        for _, (offset, length) in sorted(self._places.items()):
+            self._file.seek(offset)
+            sink.write(self._file.read(length))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()

@@ -1,0 +1,42 @@
+"""Reading a rectangle of pixels out of the tiles of a level, over any Slide."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.geometry import FIRST_PLANE, Plane, Region
+from wsi_dicom.slide import Pixels, Slide
+
+MAX_PIXELS = 1 << 26
+"""Pixels of the largest region read at once by default: 192 MiB in 8-bit colour."""
+
+
+def read_region(
+    slide: Slide, level: int, region: Region, plane: Plane = FIRST_PLANE, *, max_pixels: int = MAX_PIXELS
+) -> Pixels:
+    """The pixels of `region` of a level, shape (region.height, region.width, samples); white outside the picture.
+
+    Memory is bounded by the region and one tile. Raises InvalidRequest (nothing asked for, or more than `max_pixels`),
+    OutOfBounds (no such level), CorruptInput, CodecError.
+    """
+    grid = slide.pyramid.level(level)
+    if region.empty:
+        raise InvalidRequest(f"a region of {region.width} x {region.height} pixels is empty")
+    if region.width * region.height > max_pixels:
+        raise InvalidRequest(
+            f"a region of {region.width} x {region.height} pixels of level {level} is over the limit of "
+            f"{max_pixels} pixels; ask for a smaller region or a coarser level"
+        )
+    pixel_format = slide.pyramid.pixel_format
+    kind = np.uint8 if pixel_format.bits == 8 else np.uint16
+    pixels: Pixels = np.full((region.height, region.width, pixel_format.samples), np.iinfo(kind).max, dtype=kind)
+    for column, row in grid.tiles(region):
+        visible = grid.tile_region(column, row).intersection(region)
+        tile = slide.tile(level, column, row, plane)
+        left, top = visible.x - column * grid.tile_width, visible.y - row * grid.tile_height
+        x, y = visible.x - region.x, visible.y - region.y
+        pixels[y : y + visible.height, x : x + visible.width] = tile[
+            top : top + visible.height, left : left + visible.width
+        ]
+    return pixels

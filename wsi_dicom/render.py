@@ -1,0 +1,262 @@
+"""From a region of a slide to a picture: which level to read, cropping, scaling, turning, quality and file format.
+
+Knows nothing of HTTP: the IIIF routes, the associated images and whoever wants a picture of a slide come here.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_dicom.codecs import codec_for
+from wsi_dicom.codecs.jpeg_markers import SOI, parse_header, tables_prefix
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
+from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
+from wsi_dicom.region import MAX_PIXELS, read_region
+from wsi_dicom.slide import EncodedTile, Pixels, Slide
+
+JPEG_QUALITY: Final = 90
+_BAND_PIXELS: Final = 1 << 22
+_MAX_BLOCK: Final = 64
+_WHITE_FROM: Final = 128
+
+
+class Quality(StrEnum):
+    """What becomes of the colours (IIIF Image API 3.0, 4.4)."""
+
+    DEFAULT = "default"
+    COLOR = "color"
+    GRAY = "gray"
+    BITONAL = "bitonal"
+
+
+class PictureFormat(StrEnum):
+    """File formats, by their usual suffix."""
+
+    JPG = "jpg"
+    PNG = "png"
+    WEBP = "webp"
+    TIF = "tif"
+    GIF = "gif"
+
+    @property
+    def media_type(self) -> str:
+        return f"image/{'jpeg' if self is PictureFormat.JPG else 'tiff' if self is PictureFormat.TIF else self.value}"
+
+
+# How Pillow is asked to write each of them: the levels are the quickest that still compress well.
+_PILLOW: Final[dict[PictureFormat, dict[str, Any]]] = {
+    PictureFormat.PNG: {"format": "PNG", "compress_level": 3},
+    PictureFormat.WEBP: {"format": "WEBP", "quality": 85, "method": 1},
+    PictureFormat.TIF: {"format": "TIFF", "compression": "tiff_adobe_deflate"},
+    PictureFormat.GIF: {"format": "GIF"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """A picture of a part of a slide.
+
+    `region` is in pixels of level 0 and lies inside the picture; it becomes `width` x `height` pixels, then is mirrored
+    left to right if asked, then turned clockwise by `rotation` degrees (0, 90, 180 or 270).
+    """
+
+    region: Region
+    width: int
+    height: int
+    mirror: bool = False
+    rotation: int = 0
+    quality: Quality = Quality.DEFAULT
+    format: PictureFormat = PictureFormat.JPG
+    plane: Plane = FIRST_PLANE
+
+
+class TileAddress(NamedTuple):
+    """Where a tile lies: its level, 0 being the finest, and its column and row."""
+
+    level: int
+    column: int
+    row: int
+
+
+def stored_tile(pyramid: Pyramid, request: ImageRequest) -> TileAddress | None:
+    """The one tile that shows exactly what is asked for, at its own size and upright; None when there is none.
+
+    Clients know the scale of a level as a whole number, while 32914 rows halved twice are 8228 and not 8228.5: a tile
+    counts as meant when it begins less than one of its own pixels from where the client thinks. Tiles that reach beyond
+    the picture are never meant, because clients ask for the part inside.
+    """
+    if request.rotation or request.mirror or request.quality not in (Quality.DEFAULT, Quality.COLOR):
+        return None
+    for index, level in enumerate(pyramid.levels):
+        if (level.tile_width, level.tile_height) != (request.width, request.height):
+            continue
+        across, down = pyramid.base.width / level.width, pyramid.base.height / level.height
+        region = request.region
+        column, row = round(region.x / across / level.tile_width), round(region.y / down / level.tile_height)
+        x, y = column * level.tile_width, row * level.tile_height
+        whole = x + level.tile_width <= level.width and y + level.tile_height <= level.height
+        off = (
+            abs(region.x / across - x),
+            abs(region.y / down - y),
+            abs(region.right / across - x - level.tile_width),
+            abs(region.bottom / down - y - level.tile_height),
+        )
+        if whole and max(off) < 1:
+            return TileAddress(index, column, row)
+    return None
+
+
+def render(
+    slide: Slide, request: ImageRequest, *, jpeg_quality: int = JPEG_QUALITY, max_pixels: int = MAX_PIXELS
+) -> bytes:
+    """The picture as a file. A stored JPEG tile that is exactly what is asked for comes out as it is stored.
+
+    `max_pixels` bounds the pixels of the result, and those read for it are at most 16 times as many. Raises
+    InvalidRequest (over the limits, or an empty region), CorruptInput, CodecError.
+    """
+    if request.format is PictureFormat.JPG and (address := stored_tile(slide.pyramid, request)):
+        tile = slide.encoded_tile(*address, request.plane)
+        if tile is not None and tile.encoding.transfer_syntax == JPEG_BASELINE:
+            return jpeg_file(tile)
+    pixels = turned(scaled_region(slide, request, max_pixels=max_pixels), request.mirror, request.rotation)
+    return encode_picture(pixels, request.format, request.quality, jpeg_quality=jpeg_quality)
+
+
+def jpeg_file(tile: EncodedTile) -> bytes:
+    """A stored JPEG stream as a file that every program shows in its true colours: nearly always the stream itself.
+
+    DICOM may tell that samples are RGB where the stream does not; programs would take them for YCbCr, so Adobe's marker
+    says it. Raises CodecError.
+    """
+    if tile.encoding.photometric == "RGB" and parse_header(tile.data).colour is None:
+        return tables_prefix(None, mark_rgb=True) + tile.data[len(SOI) :]
+    return tile.data
+
+
+def scaled_region(slide: Slide, request: ImageRequest, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """What `request` shows, before turning: shape (height, width, samples). Raises as `render` does."""
+    if request.region.empty or min(request.width, request.height) < 1:
+        raise InvalidRequest("a picture needs a region and a size of at least one pixel")
+    if request.width * request.height > max_pixels:
+        raise InvalidRequest(
+            f"a picture of {request.width} x {request.height} pixels is over the limit of {max_pixels} pixels; "
+            "ask for a smaller one"
+        )
+    region = request.region
+    index = slide.pyramid.best_level(min(region.width / request.width, region.height / request.height))
+    source = _on_level(region, slide.pyramid.base, slide.pyramid.level(index))
+    if source.width * source.height > 16 * max_pixels:
+        raise InvalidRequest(
+            f"{slide.name}: showing {source.width} x {source.height} pixels of level {index} needs a coarser level "
+            "than this slide has; convert it with --pyramid, or ask for a smaller region"
+        )
+    pixels = _reduced(slide, index, source, request)
+    return _scaled(pixels, request.width, request.height)
+
+
+def turned(pixels: Pixels, mirror: bool, rotation: int) -> Pixels:
+    """Mirrored left to right if asked, then turned clockwise by `rotation` degrees. Raises InvalidRequest."""
+    if rotation not in (0, 90, 180, 270):
+        raise InvalidRequest(f"rotation by {rotation} degrees: only 0, 90, 180 and 270 are possible")
+    if mirror:
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(np.rot90(pixels, -rotation // 90))
+
+
+def encode_picture(
+    pixels: Pixels,
+    picture_format: PictureFormat,
+    quality: Quality = Quality.DEFAULT,
+    *,
+    jpeg_quality: int = JPEG_QUALITY,
+) -> bytes:
+    """(height, width, samples), gray or colour, 8 or 16 bits, as a file of 8 bits per sample. Raises CodecError."""
+    from PIL import Image
+
+    pixels = _in_quality(_eight_bits(pixels), quality)
+    if picture_format is PictureFormat.JPG:
+        codec = codec_for(JPEG_BASELINE)
+        return codec.encode(pixels, codec.encoding(PixelFormat(pixels.shape[2]), lossless=False), jpeg_quality)
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    if quality is Quality.BITONAL and picture_format is not PictureFormat.WEBP:
+        picture = picture.convert("1", dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    picture.save(buffer, **_PILLOW[picture_format])
+    return buffer.getvalue()
+
+
+def _on_level(region: Region, base: Level, level: Level) -> Region:
+    """A region of level 0 in the pixels of a coarser level, rounded to whole ones and never empty."""
+    across, down = base.width / level.width, base.height / level.height
+    x, y = min(round(region.x / across), level.width - 1), min(round(region.y / down), level.height - 1)
+    right, bottom = max(round(region.right / across), x + 1), max(round(region.bottom / down), y + 1)
+    return Region(x, y, right - x, bottom - y)
+
+
+def _reduced(slide: Slide, index: int, source: Region, request: ImageRequest) -> Pixels:
+    """The source pixels, averaged over whole blocks until they are four times finer than what is asked for.
+
+    Read in bands, so that a small picture of a large region never holds the region. Blocks rarely end where the region
+    does; four times finer, what that shifts at the far edges stays below a quarter of a pixel.
+    """
+    across = min(max(1, source.width // (4 * request.width)), _MAX_BLOCK)
+    down = min(max(1, source.height // (4 * request.height)), _MAX_BLOCK)
+    if across * down == 1 or source.width * source.height <= _BAND_PIXELS:
+        return read_region(slide, index, source, request.plane, max_pixels=source.width * source.height)
+    # Several rows of tiles at once where they fit, because a row of tiles at a border of bands is decoded twice.
+    height = max(1, _BAND_PIXELS // source.width // down) * down
+    bands = []
+    for y in range(source.y, source.bottom, height):
+        band = Region(source.x, y, source.width, min(height, source.bottom - y))
+        pixels = read_region(slide, index, band, request.plane, max_pixels=band.width * band.height)
+        bands.append(_block_means(pixels, across, down))
+    return np.concatenate(bands)
+
+
+def _block_means(pixels: Pixels, across: int, down: int) -> Pixels:
+    """Means over blocks of pixels; blocks cut by the right or lower edge count the edge again."""
+    import cv2
+
+    height, width = -(-pixels.shape[0] // down), -(-pixels.shape[1] // across)
+    below, right = height * down - pixels.shape[0], width * across - pixels.shape[1]
+    if below or right:
+        pixels = _with_samples(cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REPLICATE))
+    return _with_samples(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _scaled(pixels: Pixels, width: int, height: int) -> Pixels:
+    """By area averages when both axes shrink, which keeps detail honest, else by Lanczos."""
+    import cv2
+
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    shrinks = width <= pixels.shape[1] and height <= pixels.shape[0]
+    return _with_samples(
+        cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)
+    )
+
+
+def _with_samples(pixels: NDArray[Any]) -> Pixels:
+    """OpenCV drops the last axis of gray pictures."""
+    return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
+
+
+def _eight_bits(pixels: Pixels) -> Pixels:
+    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+
+
+def _in_quality(pixels: Pixels, quality: Quality) -> Pixels:
+    import cv2
+
+    if quality in (Quality.GRAY, Quality.BITONAL) and pixels.shape[2] == 3:
+        pixels = _with_samples(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+    if quality is Quality.BITONAL:
+        pixels = np.where(pixels >= _WHITE_FROM, np.uint8(255), np.uint8(0))
+    return pixels

@@ -1,0 +1,121 @@
+"""What everything that can be read satisfies: Slide, and the kinds of things that open one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeAlias
+
+from numpy.typing import NDArray
+
+from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
+from wsi_dicom.metadata import SlideMetadata
+
+Pixels: TypeAlias = NDArray[Any]
+"""(height, width, samples), uint8 or uint16; samples is 3 (red, green, blue) or 1 (gray)."""
+
+
+class ImageFlavor(StrEnum):
+    """Value 3 of DICOM's Image Type (PS3.3 C.8.12.4.1.1)."""
+
+    VOLUME = "VOLUME"
+    THUMBNAIL = "THUMBNAIL"
+    LABEL = "LABEL"
+    OVERVIEW = "OVERVIEW"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How tiles are stored: a DICOM transfer syntax UID and the photometric interpretation of the stored samples.
+
+    The photometric interpretation is the one DICOM gives such a stream (PS3.5 8.2), for example YBR_FULL_422 for any
+    YCbCr JPEG.
+    """
+
+    transfer_syntax: str
+    photometric: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTile:
+    """One tile as stored: a complete stream that decodes on its own, and how it is encoded."""
+
+    data: bytes
+    encoding: Encoding
+
+
+class AssociatedImage(Protocol):
+    """A picture that comes with the slide: label, overview (Aperio: macro) or thumbnail."""
+
+    width: int
+    height: int
+    pixel_format: PixelFormat
+    lossless: bool
+    """False when the pixels went through a lossy compression before."""
+
+    def encoded(self) -> EncodedTile | None:
+        """The whole picture as one stream that DICOM may hold; None when it is not stored so."""
+        ...
+
+    def pixels(self) -> Pixels:
+        """Shape (height, width, samples). Raises CodecError."""
+        ...
+
+
+class Slide(Protocol):
+    """An open slide. A context manager; every method may be called from many threads at once."""
+
+    name: str
+    """What to call it in messages: a file name or a UID."""
+    pyramid: Pyramid
+    metadata: SlideMetadata
+    associated: Mapping[ImageFlavor, AssociatedImage]
+
+    def encoding(self, level: int) -> Encoding | None:
+        """How the tiles of a level are stored, when DICOM may hold them as they are; else None."""
+        ...
+
+    def lossless(self, level: int) -> bool:
+        """True when the stored pixels of this level went through no lossy compression that the source knows of."""
+        ...
+
+    def stored_bytes(self, level: int) -> int:
+        """Upper bound of the bytes that all `encoded_tile`s of a level (all planes) have together."""
+        ...
+
+    def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
+        """A tile as stored. None when it is missing, or is not stored in the `encoding` of its level.
+
+        Raises OutOfBounds, CorruptInput.
+        """
+        ...
+
+    def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
+        """A tile's pixels, shape (tile_height, tile_width, samples), also at the edges; a missing tile is white.
+
+        Raises OutOfBounds, CorruptInput, CodecError; the message names level, column and row.
+        """
+        ...
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class SlideFormat(Protocol):
+    """A kind of input, found by its content."""
+
+    name: str
+
+    def detect(self, path: Path, head: bytes) -> bool:
+        """Whether the file looks like this kind, from its first 64 KiB. Opens no whole slide, raises nothing."""
+        ...
+
+    def open(self, path: Path) -> Slide:
+        """Raises UnsupportedFormat, CorruptInput."""
+        ...

@@ -1,0 +1,164 @@
+"""Which stored tiles of a level DICOM may hold as they are, and what completes them to streams of their own.
+
+As a rule all tiles of a level begin with the same header. So one tile is parsed when the level is opened and the others
+are compared with it; only those that differ are parsed as well.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from wsi_dicom.codecs import jpeg2000_markers, jpeg_markers
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
+from wsi_dicom.errors import CodecError
+from wsi_dicom.slide import EncodedTile, Encoding
+from wsi_dicom.sources.tiff_layout import Compression, Photometric, TiffLayout
+
+
+class StoredStreams(Protocol):
+    """The stored tiles of one level."""
+
+    encoding: Encoding | None
+    """That of the level; None when DICOM may not hold its tiles."""
+    lossless: bool
+    """Whether the compression lost nothing."""
+    added: int
+    """How many bytes `copy` adds to a tile at most."""
+
+    def copy(self, data: bytes) -> bytes | None:
+        """The complete stream of a tile in the level's encoding; None when it has another. Raises CodecError."""
+        ...
+
+    def complete(self, data: bytes) -> EncodedTile:
+        """A tile of any encoding as a stream that can be decoded. Raises CodecError."""
+        ...
+
+
+class _Splice(NamedTuple):
+    prefix: bytes
+    skip: int
+    header: jpeg_markers.JpegHeader
+    encoding: Encoding
+
+    def stream(self, data: bytes) -> bytes:
+        return data if self.prefix == jpeg_markers.SOI else self.prefix + data[self.skip :]
+
+
+class JpegStreams:
+    """JPEG, with tables of its own or shared ones.
+
+    Colour is what the stream says; where it is silent, what the photometric interpretation of the image says. Aperio's
+    RGB is silent, and its YCbCrSubSampling field describes something else: sampling comes from the frame header.
+    """
+
+    lossless = False
+
+    def __init__(self, layout: TiffLayout, first: bytes) -> None:
+        """`first` is any tile of the level. Raises CodecError when it is not JPEG."""
+        self._shared_tables = layout.tables is not None
+        self._tag_is_rgb = layout.photometric == Photometric.RGB
+        self._plain_prefix = jpeg_markers.tables_prefix(layout.tables, mark_rgb=False)
+        self._rgb_prefix = jpeg_markers.tables_prefix(layout.tables, mark_rgb=True)
+        self.added = len(self._rgb_prefix)
+        self._size = layout.level.tile_width, layout.level.tile_height
+        splice = self._first = self._splice(first)
+        samples = len(splice.header.components)
+        copyable = splice.header.baseline and samples == layout.pixel_format.samples
+        self.encoding = splice.encoding if copyable else None
+        self._head: bytes | None = None
+        if self._copyable(splice):
+            self._head = first[: splice.header.scan_offset - len(self._plain_prefix) + 2]
+
+    def copy(self, data: bytes) -> bytes | None:
+        if self._head is not None and data.startswith(self._head) and data.endswith(jpeg_markers.EOI):
+            return self._first.stream(data)
+        splice = self._splice(data)
+        end = jpeg_markers.end_of_stream(data)
+        return splice.stream(data[:end]) if end is not None and self._copyable(splice) else None
+
+    def complete(self, data: bytes) -> EncodedTile:
+        splice = self._splice(data)
+        return EncodedTile(splice.stream(data), splice.encoding)
+
+    def _copyable(self, splice: _Splice) -> bool:
+        """Whether a tile has the level's encoding, the size of the grid's tiles and the same sampling as the first."""
+        header = splice.header
+        return (
+            splice.encoding == self.encoding
+            and header.baseline
+            and (header.width, header.height) == self._size
+            and header.sampling == self._first.header.sampling
+        )
+
+    def _splice(self, data: bytes) -> _Splice:
+        if not data.startswith(jpeg_markers.SOI):
+            raise CodecError("it is not JPEG: it does not begin with the bytes FF D8")
+        header = jpeg_markers.parse_header(self._plain_prefix + data[2:])
+        silent_rgb = self._tag_is_rgb and header.colour is None and len(header.components) == 3
+        if header.colour == "gray":
+            photometric = "MONOCHROME2"
+        else:
+            photometric = "RGB" if silent_rgb or header.colour == "RGB" else "YBR_FULL_422"
+        return _Splice(
+            prefix=self._rgb_prefix if silent_rgb else self._plain_prefix,
+            skip=jpeg_markers.body_offset(data) if self._shared_tables else 2,
+            header=header,
+            encoding=Encoding(JPEG_BASELINE, photometric),
+        )
+
+
+class Jpeg2000Streams:
+    """JPEG 2000. YCbCr without a component transform (Aperio 33003) has no name in DICOM that readers agree upon."""
+
+    added = 0
+
+    def __init__(self, layout: TiffLayout, first: bytes) -> None:
+        """`first` is any tile of the level. Raises CodecError when it is not JPEG 2000."""
+        self._ycbcr = layout.compression == Compression.APERIO_JP2K_YCBCR or layout.photometric == Photometric.YCBCR
+        self._size = layout.level.tile_width, layout.level.tile_height
+        header = jpeg2000_markers.parse_header(first)
+        self._format = layout.pixel_format.samples, layout.pixel_format.bits
+        self.encoding = self._encoding(header)
+        self.lossless = header.reversible
+        self._head = first[: header.header_end] if self.encoding and not header.codestream_offset else None
+
+    def copy(self, data: bytes) -> bytes | None:
+        if self._head is not None and data.startswith(self._head):
+            return data
+        header = jpeg2000_markers.parse_header(data)
+        if self.encoding is None or self._encoding(header) != self.encoding:
+            return None
+        return data[header.codestream_offset : header.codestream_end]
+
+    def complete(self, data: bytes) -> EncodedTile:
+        return EncodedTile(data, self.encoding or Encoding(JPEG_2000, "RGB"))
+
+    def _encoding(self, header: jpeg2000_markers.Jpeg2000Header) -> Encoding | None:
+        size, found = (header.width, header.height), (header.samples, header.bits)
+        if not header.part1 or header.subsampled or size != self._size or found != self._format:
+            return None
+        if header.samples == 1:
+            photometric = "MONOCHROME2"
+        elif header.component_transform:
+            photometric = "YBR_RCT" if header.reversible else "YBR_ICT"
+        elif self._ycbcr:
+            return None
+        else:
+            photometric = "RGB"
+        return Encoding(JPEG_2000_LOSSLESS if header.reversible else JPEG_2000, photometric)
+
+
+class OtherStreams:
+    """Compressions of TIFF that DICOM does not have."""
+
+    encoding: Encoding | None = None
+    added = 0
+
+    def __init__(self, layout: TiffLayout) -> None:
+        self.lossless = layout.compression != Compression.WEBP  # WebP may be either; nothing in TIFF says which
+
+    def copy(self, _: bytes) -> bytes | None:
+        return None
+
+    def complete(self, data: bytes) -> EncodedTile:
+        return EncodedTile(data, Encoding("", ""))

@@ -1,0 +1,83 @@
+"""Plain DICOM files in a folder of the user's choice: no index, no other order than the file names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from wsi_dicom.errors import InvalidRequest, StoreError
+from wsi_dicom.stores import SeriesRecord
+from wsi_dicom.stores.staging import remove_abandoned, staging_folder, sync
+
+_STAGING_PREFIX: Final = ".wsi-dicom-"
+
+
+class FolderStore:
+    """A SeriesDestination for `--folder`. An existing file is never overwritten."""
+
+    def __init__(self, folder: Path, pattern: str = "wsi-%06d.dcm") -> None:
+        """`pattern` makes the file names, from 0 on. Raises InvalidRequest for a bad one, StoreError for the folder."""
+        try:
+            names = {pattern % 0, pattern % 1}
+        except (TypeError, ValueError):
+            names = set()
+        if len(names) < 2 or any(Path(name).name != name or "\0" in name for name in names):
+            raise InvalidRequest(
+                f"{pattern!r} is no pattern for file names: it needs one number, as in wsi-%06d.dcm, and no folder"
+            )
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be made a folder: {error.strerror}") from error
+        remove_abandoned(folder, _STAGING_PREFIX)
+        self._folder = folder
+        self._pattern = pattern
+
+    def staging(self) -> AbstractContextManager[Path]:
+        return staging_folder(self._folder, _STAGING_PREFIX)
+
+    def find(self, series_uid: str) -> SeriesRecord | None:
+        return None
+
+    def add(self, files: Sequence[Path]) -> SeriesRecord:
+        from wsi_dicom.dicom.header import read_instance
+        from wsi_dicom.stores.record import describe_series
+
+        if not files:
+            raise InvalidRequest("there are no files to store")
+        record = describe_series([read_instance(file) for file in files], self._folder, datetime.now(UTC))
+        if all(file.parent.name.startswith(_STAGING_PREFIX) for file in files):
+            self._place(files)
+            return record
+        with self.staging() as staging:
+            try:
+                copies = [shutil.copyfile(file, staging / str(number)) for number, file in enumerate(files)]
+            except OSError as error:
+                raise StoreError(f"{self._folder} cannot be written: {error.strerror}") from error
+            self._place(copies)
+        return record
+
+    def _place(self, files: Sequence[Path]) -> None:
+        """Moves files to their final names, in their order; when that fails, none of them is there."""
+        targets = [self._folder / (self._pattern % number) for number in range(len(files))]
+        claimed: list[Path] = []
+        try:
+            for target in targets:
+                target.touch(exist_ok=False)  # reserves the name, also against another run
+                claimed.append(target)
+            for file, target in zip(files, targets, strict=True):
+                sync(file)
+                file.replace(target)
+            sync(self._folder)
+        except OSError as error:
+            for target in claimed:
+                target.unlink(missing_ok=True)
+            if isinstance(error, FileExistsError):
+                raise StoreError(
+                    f"{error.filename} exists already; choose another folder or file name pattern"
+                ) from None
+            raise StoreError(f"{self._folder} cannot be written: {error.strerror}") from error
