@@ -18,6 +18,7 @@ import pytest
 import tifffile
 
 from tests.oracles import assert_conformant
+from wsi_dicom.stores.local import LocalStore
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-small.tif"
 
@@ -193,10 +194,16 @@ class TestBadInput:
         assert len(said.stderr.splitlines()) == 1
 
     @pytest.mark.parametrize("name", ["1.2.3.4.5", "00000000", "no-such-thing", "../../etc", "1", ""])
-    def test_an_unknown_series(self, run: Run, name: str) -> None:
+    def test_an_unknown_series(self, run: Run, name: str, tmp_path: Path) -> None:
+        LocalStore(tmp_path / "store")
         run("dicom2tiff", name, "out.tif", code=2)
         run("wsi-dicom", "info", name, code=2)
         run("wsi-dicom", "delete", name, "--yes", code=2)
+
+    def test_a_store_that_is_not_there(self, run: Run, tmp_path: Path) -> None:
+        for command in (["wsi-dicom", "list"], ["dicom2tiff", "1.2.3.4", "out.tif"], ["wsi-dicom", "index", "rebuild"]):
+            run(*command, code=2)
+        assert not (tmp_path / "store").exists()
 
     def test_unknown_options(self, run: Run) -> None:
         assert "--pyramide" in run("dicomize", SAMPLE, "--pyramide", code=2).stderr

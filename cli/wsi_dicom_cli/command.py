@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ class _OneLineErrors(click.Command):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         name = kwargs.get("prog_name") or Path(sys.argv[0]).name
+        warnings.filterwarnings("ignore", module="pydicom")  # it warns of each odd value in other people's files
         try:
             result = super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.UsageError as error:

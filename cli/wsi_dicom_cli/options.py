@@ -60,8 +60,11 @@ def version_option(command: Decorated) -> Decorated:
     return click.version_option(__version__, message="%(prog)s %(version)s")(command)
 
 
-def open_store(store: Path | None) -> LocalStore:
-    """The store that the user named, or the default one. Raises StoreError."""
+def open_store(store: Path | None, *, create: bool = False) -> LocalStore:
+    """The store that the user named, or the default one. Raises StoreError, also for one that is not there.
+
+    Only commands that may be the first to be used `create` it: a mistyped name is no empty store.
+    """
     from wsi_dicom.stores.local import LocalStore, default_store_root
 
-    return LocalStore(store or default_store_root())
+    return LocalStore(store or default_store_root(), create=create)

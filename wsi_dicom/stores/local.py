@@ -2,7 +2,7 @@
 
     <root>/series/<SeriesInstanceUID>/<SOPInstanceUID>.dcm
     <root>/index.sqlite
-    <root>/staging/<name>/       what is being written, see stores/staging.py
+    <root>/staging/<name>/       what is being written, and its lock: see stores/staging.py
     <root>/lock                  shared by those who move series in or out, exclusive to who repairs or rebuilds
 
 A series is moved into its place by renaming one folder, which a file system does wholly or not at all. The index is
@@ -61,8 +61,10 @@ class LocalStore:
         self._lock = root / "lock"
         index = root / "index.sqlite"
         self._read_only = root.is_dir() and not os.access(root, os.W_OK)
-        if self._read_only or not create:
-            self._require(index)
+        if not index.is_file() and (self._read_only or not (create or self._series.is_dir())):
+            raise StoreError(
+                f"there is no store at {self.root}: convert a slide into it first, or choose another with --store"
+            )
         if self._read_only:
             self._catalogue = Catalogue(index, self._series, read_only=True)
             return
@@ -244,12 +246,6 @@ class LocalStore:
                 yield describe_series(instances, folder, added)
             except WsiError as error:
                 logger.warning("left out of the index: %s", error)
-
-    def _require(self, index: Path) -> None:
-        if not index.is_file():
-            raise StoreError(
-                f"there is no store at {self.root}: convert a slide into it first, or choose another with --store"
-            )
 
     def _require_writable(self) -> None:
         if self._read_only:

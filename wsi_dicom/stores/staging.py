@@ -1,7 +1,7 @@
 """Private folders to write into before the result is moved to its place, and what makes that durable.
 
-A staging folder holds a file that its owner keeps locked. The lock goes with the process, however it ends, so that
-whoever comes later can tell an abandoned folder from one in use.
+Beside a staging folder lies a file that its owner keeps locked. It is there before the folder and goes after it, and
+the lock goes with the process, however that ends: whoever comes later can tell an abandoned folder from one in use.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import fcntl
 import logging
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,20 +21,14 @@ from wsi_dicom.errors import StoreError
 logger = logging.getLogger(__name__)
 
 _LOCK: Final = ".lock"
-_BEING_MADE_S: Final = 600
 
 
 @contextmanager
 def staging_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
-    """A new folder in `parent`, locked while in use and removed afterwards. Raises StoreError."""
-    folder = parent / f"{prefix}{uuid.uuid4().hex}"
+    """A new folder in `parent`, in use until it is removed at the end. Raises StoreError."""
     try:
+        folder, lock = _new_locked(parent, prefix)
         folder.mkdir()
-        # Locked before it gets its name: nobody ever sees the lock of a living owner unlocked.
-        unnamed = folder / f"{_LOCK}.new"
-        lock = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        unnamed.rename(folder / _LOCK)
     except OSError as error:
         raise StoreError(
             f"{parent} cannot be written: {error.strerror}; check its permissions and free space"
@@ -47,27 +40,42 @@ def staging_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
         os.close(lock)
 
 
-def _is_abandoned(folder: Path) -> bool:
-    """Whether the owner of a staging folder is gone. A young folder without a lock is one that is being made."""
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return folder.stat().st_mtime < time.time() - _BEING_MADE_S if folder.exists() else True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
-
-
 def remove_abandoned(parent: Path, prefix: str = "") -> None:
-    """Removes what killed processes left in `parent`."""
-    for folder in parent.glob(f"{prefix}*"):
-        if folder.is_dir() and _is_abandoned(folder):
-            logger.info("removing what an interrupted run left in %s", folder)
-            _remove(folder)
+    """Removes what killed processes left in `parent`. Raises StoreError."""
+    for path in parent.glob(f"{prefix}*{_LOCK}"):
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # its owner is just done with it
+        except OSError as error:
+            raise StoreError(f"{path} cannot be opened: {error.strerror}; check its permissions") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            logger.info("removing what an interrupted run left: %s", path)
+            _remove(path.with_name(path.name.removesuffix(_LOCK)))
+        except BlockingIOError:
+            continue  # its owner lives
+        finally:
+            os.close(lock)
+
+
+def _new_locked(parent: Path, prefix: str) -> tuple[Path, int]:
+    """A name for a folder, and the descriptor of its locked lock file. Raises OSError."""
+    while True:
+        folder = parent / f"{prefix}{uuid.uuid4().hex}"
+        lock = os.open(f"{folder}{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return folder, lock
+        os.close(lock)  # somebody cleaned up between the two calls above, and took it for abandoned
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        logger.warning("%s could not be removed", folder)
+    else:
+        folder.with_name(folder.name + _LOCK).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -91,15 +99,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove(folder: Path) -> None:
-    # The lock goes last: until then the rest still counts as a staging folder that can be cleaned up.
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.is_dir():
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != _LOCK:
-            entry.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        logger.warning("%s could not be removed", folder)

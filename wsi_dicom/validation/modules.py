@@ -43,6 +43,11 @@ def _has_frame_of_reference(image: Image) -> bool:
     return there or image.flavor in ("VOLUME", "THUMBNAIL")
 
 
+def _has_slide_label(image: Image) -> bool:
+    """Needed for a label; other images may have the module, then wholly."""
+    return image.flavor == "LABEL" or "LabelText" in image.header or "BarcodeValue" in image.header
+
+
 MODULES: Final = (
     Module("C.7.1.1", present="PatientName PatientID PatientBirthDate PatientSex"),
     Module("C.7.2.1", "StudyInstanceUID", "StudyDate StudyTime ReferringPhysicianName StudyID AccessionNumber"),
@@ -129,7 +134,7 @@ MODULES: Final = (
     Module("C.8.12.5", "OpticalPathSequence"),
     Module("C.8.12.5", "OpticalPathIdentifier IlluminationTypeCodeSequence", within="OpticalPathSequence"),
     Module("C.8.12.5", "NumberOfOpticalPaths", applies=lambda image: image.tiled_full),
-    Module("C.8.12.8", present="LabelText BarcodeValue", applies=_is("LABEL")),
+    Module("C.8.12.8", present="LabelText BarcodeValue", applies=_has_slide_label),
     Module(
         "C.8.12.14",
         "TotalPixelMatrixColumns TotalPixelMatrixRows TotalPixelMatrixOriginSequence ImageOrientationSlide",

@@ -115,6 +115,17 @@ class PixelDataElement:
             return self.entries(self.extended_offsets, 8)
         return self.entries(self.basic_offsets, 4)
 
+    def beginning(self, frame: Frame, size: int) -> bytes:
+        """The first `size` bytes of a frame, or all when it has less, over the bounds of its fragments."""
+        data, fragment = b"", frame.first
+        for left in reversed(range(frame.fragments)):
+            data += self.file.read(min(size - len(data), fragment.length), fragment.offset)
+            if len(data) == size or not left:
+                break
+            end = sum(fragment)
+            fragment = Fragment(end + 8, self._item_head(end)[1])
+        return data
+
     @cached_property
     def survey(self) -> FragmentSurvey:
         """One walk over the fragments, and over the offset table beside them. Raises CorruptInput without any item."""

@@ -59,13 +59,13 @@ Judge = Callable[[bytes, Image], Iterator[Fault]]
 
 
 def _frame_faults(pixel_data: PixelDataElement, frame: Frame, image: Image, judge: Judge) -> Iterator[Fault]:
-    first, last = frame.first, frame.last
+    last = frame.last
     for size in (_FIRST_LOOK, _LARGEST_HEADER):
-        head = pixel_data.file.read(min(size, first.length), first.offset)
+        head = pixel_data.beginning(frame, size)
         try:
             yield from list(judge(head, image))
         except CodecError as error:
-            if size >= min(first.length, _LARGEST_HEADER):
+            if size == _LARGEST_HEADER or len(head) < size:
                 yield Fault("broken", "PS3.5 8.2", f"has no readable header: {error}")
                 return
         else:

@@ -111,7 +111,7 @@ def dicomize(
 
 def _destination(store: Path | None, folder: Path | None, pattern: str) -> SeriesDestination:
     if folder is None:
-        return open_store(store)
+        return open_store(store, create=True)
     from wsi_dicom.stores.folder import FolderStore
 
     return FolderStore(folder, pattern)

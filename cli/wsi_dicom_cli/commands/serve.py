@@ -23,4 +23,11 @@ def serve(host: str, port: int, public_url: str | None, store: Path | None) -> N
     from wsi_dicom_server.app import serve as run
     from wsi_dicom_server.settings import ServerSettings
 
-    run(ServerSettings(host=host, port=port, public_url=public_url), open_store(store), ready=click.echo)
+    opened = open_store(store, create=True)
+
+    def announce(address: str) -> None:
+        click.echo(f"all slides    {address}")
+        for newest in opened.search(limit=1):
+            click.echo(f"newest slide  {address.rstrip('/')}/viewer/{newest.series_uid}")
+
+    run(ServerSettings(host=host, port=port, public_url=public_url), opened, ready=announce)

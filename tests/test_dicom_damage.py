@@ -1,0 +1,142 @@
+"""DICOM files that are refused: absurd headers, positions off the grid, what is no slide, and damaged bytes."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
+
+from tests.foreign_series import (
+    TILE,
+    Picture,
+    header,
+    jpeg_frames,
+    native_frames,
+    per_frame_groups,
+    save,
+    save_native,
+    sparse,
+)
+from wsi_dicom.dicom.slide import open_series
+from wsi_dicom.errors import CorruptInput, NotFound, UnsupportedFormat, WsiError
+
+GRID = [(1 + column * TILE, 1 + row * TILE) for row in range(2) for column in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "error"),
+    [
+        ({"Rows": 0}, CorruptInput),
+        ({"NumberOfFrames": 0}, CorruptInput),
+        ({"NumberOfFrames": 2**31 - 1}, CorruptInput),
+        ({"Rows": 65535, "Columns": 65535}, CorruptInput),
+        ({"TotalPixelMatrixColumns": 0}, CorruptInput),
+        ({"TotalPixelMatrixColumns": 2**32 - 1, "TotalPixelMatrixRows": 2**32 - 1}, CorruptInput),
+        (
+            {
+                "DimensionOrganizationType": "TILED_SPARSE",
+                "TotalPixelMatrixColumns": 2**32 - 1,
+                "TotalPixelMatrixRows": 2**32 - 1,
+                "PerFrameFunctionalGroupsSequence": per_frame_groups(GRID),
+            },
+            CorruptInput,
+        ),
+        ({"TotalPixelMatrixFocalPlanes": 2**32 - 1}, CorruptInput),
+        ({"ConcatenationUID": "1.2", "ConcatenationFrameOffsetNumber": 2**31}, CorruptInput),
+        ({"Columns": None}, CorruptInput),
+        ({"SeriesInstanceUID": None}, CorruptInput),
+        ({"ImageType": ["DERIVED", "PRIMARY"]}, UnsupportedFormat),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, UnsupportedFormat),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, UnsupportedFormat),
+        ({"PhotometricInterpretation": "YBR_FULL"}, UnsupportedFormat),
+        ({"SamplesPerPixel": 4}, UnsupportedFormat),
+        ({"PlanarConfiguration": 1}, UnsupportedFormat),
+        ({"BitsStored": 7}, UnsupportedFormat),
+        ({"PixelRepresentation": 1}, UnsupportedFormat),
+    ],
+    ids=str,
+)
+def test_headers_that_are_refused(tmp_path: Path, attributes: dict[str, Any], error: type[WsiError]) -> None:
+    picture = Picture(photometric="RGB", attributes=attributes)
+    path = save(tmp_path / "image.dcm", header(picture), ExplicitVRLittleEndian, native_frames(6).tobytes())
+    with pytest.raises(error) as raised:
+        open_series([path])
+    assert "image.dcm" in str(raised.value) or picture.series_uid in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("positions", "error"),
+    [
+        ([(2, 1)], UnsupportedFormat),
+        ([(1, 1), (1, 1)], UnsupportedFormat),
+        ([(1 + 3 * TILE, 1)], CorruptInput),
+        ([(1 - TILE, 1)], CorruptInput),
+    ],
+)
+def test_positions_that_are_refused(tmp_path: Path, positions: list[tuple[int, int]], error: type[WsiError]) -> None:
+    picture = sparse(Picture(), per_frame_groups(positions))
+    with pytest.raises(error, match=r"image\.dcm"):
+        open_series([save_native(tmp_path / "image.dcm", picture, native_frames(len(positions)))])
+
+
+def test_fewer_positions_than_frames(tmp_path: Path) -> None:
+    picture = sparse(Picture(), per_frame_groups(GRID[:2]))
+    picture.frames = 3
+    with pytest.raises(CorruptInput, match="positions of 2 of its 3 frames"):
+        open_series([save_native(tmp_path / "image.dcm", picture, native_frames(3))])
+
+
+def test_files_that_are_no_slide(tmp_path: Path) -> None:
+    text = tmp_path / "text.dcm"
+    text.write_text("This is no DICOM file. " * 20)
+    with pytest.raises(CorruptInput, match=r"text\.dcm is not a DICOM file"):
+        open_series([text])
+    with pytest.raises(NotFound, match=r"absent\.dcm"):
+        open_series([tmp_path / "absent.dcm"])
+    with pytest.raises(WsiError):
+        open_series([tmp_path])
+    with pytest.raises(UnsupportedFormat):
+        open_series([])
+    two = [save_native(tmp_path / f"{name}.dcm", Picture(), native_frames(6)) for name in "ab"]
+    with pytest.raises(CorruptInput, match="different series"):
+        open_series(two)
+    data = header(Picture(photometric="RGB"))
+    deflated = save(tmp_path / "c.dcm", data, DeflatedExplicitVRLittleEndian, native_frames(6).tobytes())
+    with pytest.raises(UnsupportedFormat, match="deflated"):
+        open_series([deflated])
+
+
+def test_two_images_of_one_size_are_refused(tmp_path: Path) -> None:
+    series = generate_uid()
+    files = [save_native(tmp_path / f"{n}.dcm", Picture(series_uid=series), native_frames(6)) for n in range(2)]
+    with pytest.raises(UnsupportedFormat, match="not parts of one concatenation"):
+        open_series(files)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom says what it thinks of each value
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_bytes_never_surprise(tmp_path: Path, seed: int) -> None:
+    """Whatever bytes of the header are wrong: it opens, or a WsiError says why not."""
+    random = np.random.default_rng(seed)
+    picture = sparse(Picture(), per_frame_groups(GRID)) if seed % 2 else Picture()
+    path = save(tmp_path / "image.dcm", header(picture), picture.syntax, encapsulate(jpeg_frames(6)))
+    content = path.read_bytes()
+    opened = 0
+    for _ in range(150):
+        damaged = bytearray(content)
+        for position in random.integers(132, len(content), 3):
+            damaged[position] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            with open_series([path]) as slide:
+                for column, row in islice(slide.pyramid.base.tiles(), 20):
+                    slide.tile(0, column, row)
+                    opened += 1
+        except WsiError as error:
+            assert str(error)  # noqa: PT017 - both outcomes are right
+    assert opened
