@@ -108,11 +108,12 @@ class Level:
 
     def tile_index(self, column: int, row: int) -> int:
         """Row-major number of a tile. Raises OutOfBounds."""
-        if not (0 <= column < self.columns and 0 <= row < self.rows):
-            raise OutOfBounds(
-                f"tile column {column}, row {row} is outside the {self.columns} x {self.rows} tiles of this level"
-            )
-        return row * self.columns + column
+        # every tile that is copied or served passes here: no property is asked twice
+        if 0 <= column * self.tile_width < self.width and 0 <= row * self.tile_height < self.height:
+            return row * -(-self.width // self.tile_width) + column
+        raise OutOfBounds(
+            f"tile column {column}, row {row} is outside the {self.columns} x {self.rows} tiles of this level"
+        )
 
     def tile_region(self, column: int, row: int) -> Region:
         """The pixels of a tile that lie inside the picture."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -39,8 +39,7 @@ class Encoding:
     photometric: str
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedTile:
+class EncodedTile(NamedTuple):
     """One tile as stored: a complete stream that decodes on its own, and how it is encoded."""
 
     data: bytes

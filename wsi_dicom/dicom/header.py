@@ -85,6 +85,8 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except OSError as error:
+        if error.errno is None:  # not the system's word: pydicom's, of a file that ends too early
+            raise CorruptInput(f"{path} is not a readable DICOM file: {error}") from error
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     except _MALFORMED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -104,7 +104,7 @@ def read_positions(walker: ElementWalker, length: int, name: str, path_identifie
     """Reads the per-frame functional groups that `walker` stands at. Raises CorruptInput."""
     columns, rows, paths, depths = array("q"), array("q"), array("q"), array("d")
     path_index = {identifier.encode(): index for index, identifier in enumerate(path_identifiers)}
-    for item_length in walker.items(length):
+    for number, item_length in enumerate(walker.items(length), start=1):
         found = _frame_values(walker, item_length)
         try:
             columns.append(_SIGNED_LONG.unpack(found[_COLUMN_POSITION])[0])
@@ -114,7 +114,7 @@ def read_positions(walker: ElementWalker, length: int, name: str, path_identifie
             paths.append(0 if identifier is None else path_index[identifier.strip(b" \0")])
         except (KeyError, ValueError, struct.error) as error:
             raise CorruptInput(
-                f"{name}: frame {len(columns)} tells no valid tile position or optical path ({error})"
+                f"{name}: frame {number} tells no valid tile position or optical path ({error})"
             ) from error
     return FramePositions(np.array(columns), np.array(rows), np.array(depths), np.array(paths))
 

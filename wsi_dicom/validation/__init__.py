@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -79,9 +80,10 @@ def validate_series(files: Sequence[Path]) -> list[Finding]:
     for path in files:
         image = _open(path, findings)
         if image is not None:
-            by_series.setdefault(image.instance.series_uid, []).append(image)
             for check in _IMAGE_CHECKS:
                 _collect(check(image), path, findings)
+            # without the pixel data, which keep a file open
+            by_series.setdefault(image.instance.series_uid, []).append(replace(image, pixel_data=None))
     for images in by_series.values():
         for series_check in _SERIES_CHECKS:
             _collect(series_check(images), images[0].path, findings)
@@ -102,9 +104,11 @@ def _open(path: Path, findings: list[Finding]) -> Image | None:
         findings += decode_values(instance.header.file_meta, path)
         findings += decode_values(instance.header, path)
         return Image(instance, locate_pixel_data(instance))
-    except (CorruptInput, UnsupportedFormat) as error:
+    except CorruptInput as error:
         findings.append(Finding(Severity.ERROR, "PS3.10 7", path.name, _without_path(error, path)))
-        return None
+    except UnsupportedFormat as error:  # a data set that is deflated or big endian
+        findings.append(Finding(Severity.WARNING, "wsi-dicom", path.name, _without_path(error, path)))
+    return None
 
 
 def _collect(found: Iterable[Finding], path: Path, findings: list[Finding]) -> None:

@@ -88,7 +88,7 @@ def check_image_type(image: Image) -> Iterator[Finding]:
             )
     frame_type = image.shared("WholeSlideMicroscopyImageFrameTypeSequence").get("FrameType")
     if frame_type and list(frame_type) != values:
-        yield image.error("PS3.3 C.8.12.6.3", f"FrameType is {'/'.join(frame_type)}, not the same as ImageType")
+        yield image.error("PS3.3 C.8.12.9", f"FrameType is {'/'.join(frame_type)}, not the same as ImageType")
 
 
 def check_flavor(image: Image) -> Iterator[Finding]:

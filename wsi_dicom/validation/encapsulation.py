@@ -28,6 +28,8 @@ def check_pixel_data(image: Image) -> Iterator[Finding]:
         yield image.error(_ITEMS, f"the pixel data have {kind}, which transfer syntax {image.transfer_syntax} excludes")
     elif native:
         yield from _native_length(image, pixel_data)
+    if native and pixel_data.extended_offsets is not None:
+        yield image.error(_EXTENDED, "there is an extended offset table, but pixels are uncompressed")
 
 
 def _native_length(image: Image, pixel_data: PixelDataElement) -> Iterator[Finding]:
@@ -84,6 +86,8 @@ def check_offset_tables(image: Image) -> Iterator[Finding]:
         yield image.error(_ITEMS, f"the basic offset table has {basic.length} bytes; {4 * expected} or none are due")
     if offsets is not None and basic.length:
         yield image.error(_EXTENDED, "there is an extended offset table, but the basic one is not empty")
+    if offsets is not None and pixel_data.survey.count > expected:
+        yield image.error(_EXTENDED, "there is an extended offset table, but frames are in several fragments")
     for name, table in (("ExtendedOffsetTable", offsets), ("ExtendedOffsetTableLengths", lengths)):
         if table is not None and table.length != 8 * expected:
             yield image.error(_EXTENDED, f"{name} has {table.length} bytes; {8 * expected} are due")

@@ -89,7 +89,7 @@ MODULES: Final = (
         within="SharedFunctionalGroupsSequence DerivationImageSequence SourceImageSequence",
     ),
     Module(
-        "C.8.12.6.3",
+        "C.8.12.9",
         "FrameType",
         within="SharedFunctionalGroupsSequence WholeSlideMicroscopyImageFrameTypeSequence",
     ),
@@ -147,7 +147,7 @@ MODULES: Final = (
         within="TotalPixelMatrixOriginSequence",
     ),
     Module("C.7.11.1", optional="PyramidUID"),
-    Module("C.7.12.3", optional="DerivationCodeSequence"),
+    Module("C.12.4", optional="DerivationCodeSequence"),
     Module("C.12.1", "SOPClassUID SOPInstanceUID", optional="SpecificCharacterSet ContributingEquipmentSequence"),
     Module("C.12.1", "Manufacturer PurposeOfReferenceCodeSequence", within="ContributingEquipmentSequence"),
     Module("C.12.2", "SeriesInstanceUID ReferencedInstanceSequence", within="ReferencedSeriesSequence"),
