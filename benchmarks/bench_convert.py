@@ -20,16 +20,13 @@ from measure import COMMANDS, Cost, cost_row, medians, print_table, run
 Command = Callable[[Path, Path], Sequence[str | Path]]
 """From the slide and an empty folder for the output to the words of a command."""
 
-# What no copy can do without; what dicomize imports beyond it counts as work.
-IMPORTS = "import numpy, pydicom, sqlalchemy"
-
 VIPS = f"""
 import sys, pyvips
 pyvips.Image.new_from_file(sys.argv[1], access="sequential").tiffsave(
     sys.argv[2], tile=True, tile_width={TILE}, tile_height={TILE}, pyramid=True, compression="jpeg", Q=80, bigtiff=True)
 """
 
-START = "start-up: `dicomize --version`, plus importing numpy, pydicom, SQLAlchemy"
+START = "start-up: `dicomize TILE --store DIR`, a slide of one tile"
 CP = "`cp SLIDE`"
 CP_SYNC = "`cp SLIDE`, then `sync` of the copy"
 COPY = "`dicomize SLIDE --store DIR`"
@@ -37,6 +34,7 @@ REBUILD = "`dicomize SLIDE --pyramid --jpeg-quality 80 --store DIR`"
 LIBVIPS = "libvips: `tiffsave tile pyramid jpeg Q=80`, 2 threads"
 
 COMMAND_LINES: dict[str, Command] = {
+    START: lambda _, folder: [COMMANDS / "dicomize", slide_path(TILE), "--store", folder],
     CP: lambda slide, folder: ["cp", slide, folder],
     CP_SYNC: lambda slide, folder: ["sh", "-c", 'cp "$1" "$2" && sync "$2"', "sh", slide, folder / "copy.tif"],
     COPY: lambda slide, folder: [COMMANDS / "dicomize", slide, "--store", folder],
@@ -53,22 +51,8 @@ COMMAND_LINES: dict[str, Command] = {
 }
 
 
-def start_up() -> Cost:
-    """A bare command and a bare interpreter with the imports; the interpreter itself counts once."""
-    command = run([COMMANDS / "dicomize", "--version"])
-    imports = run([sys.executable, "-c", IMPORTS])
-    bare = run([sys.executable, "-c", "pass"])
-    return Cost(
-        command.wall + imports.wall - bare.wall,
-        command.cpu + imports.cpu - bare.cpu,
-        max(command.peak_mb, imports.peak_mb),
-    )
-
-
 def once(name: str, slide: Path) -> Cost:
     """One run into an empty folder on the slide's own disk, with nothing left to write from the run before."""
-    if name == START:
-        return start_up()
     with tempfile.TemporaryDirectory(dir=FOLDER, prefix="out-") as folder:
         os.sync()
         return run(COMMAND_LINES[name](slide, Path(folder)), {"VIPS_CONCURRENCY": "2"})
@@ -100,8 +84,8 @@ def bench_copy(size: int, slide: Path, runs: int) -> None:
         [
             f"Without start-up: {work / plain.wall:.2f} x `cp`, {work / synced.wall:.2f} x `cp` and `sync` "
             "(dicomize syncs what it stores). "
-            f"Limits: {3 * plain.wall + start.wall:.2f} s (3 x `cp` and start-up): "
-            f"{verdict(ours.wall <= 3 * plain.wall + start.wall)}; 150 MB: {verdict(ours.peak_mb < 150)}."
+            f"Limits: 3 x `cp` and start-up: {verdict(work <= 3 * plain.wall)}; 3 x `cp` and `sync`, and start-up: "
+            f"{verdict(work <= 3 * synced.wall)}; 150 MB: {verdict(ours.peak_mb < 150)}."
         ],
     )
 
@@ -138,8 +122,9 @@ def main() -> None:
         parser.error("--runs: a median needs at least 3")
     for size in arguments.size or [24576]:
         slide = slide_path(size)
-        if not slide.exists():  # in a process of its own: this one must stay small (see measure.run)
-            run([sys.executable, Path(__file__).with_name("build_slide.py"), "--size", str(size)])
+        for needed in (TILE, size):
+            if not slide_path(needed).exists():  # in a process of its own: this one must stay small (see measure.run)
+                run([sys.executable, Path(__file__).with_name("build_slide.py"), "--size", str(needed)])
         with slide.open("rb") as source, Path(os.devnull).open("wb") as nowhere:
             shutil.copyfileobj(source, nowhere, 1 << 20)
         for name, bench in BENCHMARKS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Spacing
@@ -48,6 +49,9 @@ class ArraySlide:
         tile = self._patch.tile(self.pyramid.base, column, row)
         data = codec_for(self._encoding.transfer_syntax).encode(tile, self._encoding, 90)
         return EncodedTile(data, self._encoding)
+
+    def encoded_row(self, level: int, row: int) -> Iterator[EncodedTile | None]:
+        return (self.encoded_tile(level, column, row) for column in range(self.pyramid.base.columns))
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         self.pyramid.base.tile_index(column, row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -48,23 +49,19 @@ def write_frames(
             build_pyramid(slide, plan, sinks, pool=pool, threads=threads, scratch=scratch, progress=progress)
             return
         for level, sink in zip(plan.levels, sinks, strict=True):
-            pixels_per_tile = level.output.width * level.output.height // level.output.tile_count
-            frames = (
-                copied_frames(slide, level, plan.quality, level.output.tiles())
-                if level.action is Action.COPY
-                else _encoded_frames(slide, level, plan.quality, pool, threads)
-            )
-            for frame in frames:
-                sink.write(frame)
-                progress(1, pixels_per_tile)
+            for row, frames in _rows(slide, level, plan.quality, pool, threads):
+                for frame in frames:
+                    sink.write(frame)
+                progress(level.output.columns, level.output.width * level.output.tile_region(0, row).height)
 
 
-def copied_frames(slide: Slide, plan: LevelPlan, quality: int, tiles: Iterable[tuple[int, int]]) -> Iterator[bytes]:
-    """The stored streams of `tiles`. What is missing, or stored otherwise than its level, is encoded like its level."""
+def copied_row(slide: Slide, plan: LevelPlan, quality: int, row: int) -> list[bytes]:
+    """A row of stored tiles. What is missing, or stored otherwise than its level, is encoded like its level."""
     level = plan.source_level
-    for column, row in tiles:
-        stored = slide.encoded_tile(level, column, row)
-        yield stored.data if stored is not None else encode_tile(slide.tile(level, column, row), plan.encoding, quality)
+    return [
+        encode_tile(slide.tile(level, column, row), plan.encoding, quality) if stored is None else stored.data
+        for column, stored in enumerate(slide.encoded_row(level, row))
+    ]
 
 
 def in_order(
@@ -84,6 +81,17 @@ def in_order(
     finally:
         for _, future in begun:
             future.cancel()
+
+
+def _rows(
+    slide: Slide, plan: LevelPlan, quality: int, pool: Executor, threads: int
+) -> Iterator[tuple[int, Iterable[bytes]]]:
+    """Every row of tiles of a level with its frames; other threads read or encode ahead."""
+    rows = range(plan.output.rows)
+    if plan.action is Action.COPY:
+        return in_order(pool, lambda row: copied_row(slide, plan, quality, row), rows, ahead=2)
+    frames = _encoded_frames(slide, plan, quality, pool, threads)
+    return ((row, islice(frames, plan.output.columns)) for row in rows)
 
 
 def _encoded_frames(slide: Slide, plan: LevelPlan, quality: int, pool: Executor, threads: int) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -90,6 +90,10 @@ class Slide(Protocol):
 
         Raises OutOfBounds, CorruptInput.
         """
+        ...
+
+    def encoded_row(self, level: int, row: int) -> Iterator[EncodedTile | None]:
+        """The `encoded_tile`s of a whole row, left to right, first plane; what lies together is read together."""
         ...
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:

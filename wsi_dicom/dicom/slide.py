@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -148,6 +148,9 @@ class DicomSlide:
         picture = self._picture(level)
         data = picture.read(column, row, plane)
         return None if data is None else EncodedTile(data, picture.encoding)
+
+    def encoded_row(self, level: int, row: int) -> Iterator[EncodedTile | None]:
+        return (self.encoded_tile(level, column, row) for column in range(self.pyramid.level(level).columns))
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         try:

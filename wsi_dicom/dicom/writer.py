@@ -29,7 +29,8 @@ from wsi_dicom.errors import StoreError
 
 _LARGEST_OFFSET: Final = 0xFFFFFFFF
 _LARGEST_LENGTH: Final = 0xFFFFFFFE  # FFFFFFFF says that the length is not known
-_BUFFER_SIZE: Final = 1 << 20
+_BUFFER_SIZE: Final = 1 << 16
+_WRITTEN_AT_ONCE: Final = 1 << 18
 
 _ITEM_TAG: Final = 0xE000FFFE  # (FFFE,E000), as two little-endian halves
 _ITEM_HEADER: Final = struct.Struct("<II")
@@ -61,6 +62,8 @@ class InstanceWriter:
         self._extended = largest_total + frame_count * (_ITEM_HEADER.size + 1) > _LARGEST_OFFSET
         self._header, self._ratio_at = _serialized(dataset)
         self._lengths = array("I")  # of the items
+        self._waiting: list[bytes] = []  # items to be written together
+        self._waiting_size = 0
         self._data_size = 0
         self._table_at = 0
         self._file: BinaryIO
@@ -110,12 +113,21 @@ class InstanceWriter:
                         f"{self._path}: frame {self.frames_written + 1} has {size} bytes, where DICOM holds 1 to "
                         f"{_LARGEST_LENGTH}"
                     )
-                padding = b"\0" if padded != size else b""
-                self._file.write(b"".join((_item_header(_ITEM_TAG, padded), frame, padding)))
+                self._waiting += (_item_header(_ITEM_TAG, padded), frame)
+                if padded != size:
+                    self._waiting.append(b"\0")
                 self._lengths.append(padded)
+                self._waiting_size += padded
+                if self._waiting_size >= _WRITTEN_AT_ONCE:
+                    self._write_waiting()
         except OSError as error:
             raise self._failure(error) from error
         self._data_size += size
+
+    def _write_waiting(self) -> None:
+        self._file.write(b"".join(self._waiting))  # larger than the file's buffer, so it is copied just this once
+        self._waiting.clear()
+        self._waiting_size = 0
 
     @property
     def frames_written(self) -> int:
@@ -159,7 +171,8 @@ class InstanceWriter:
             if self._native:
                 self._file.write(b"\0" * (self._data_size & 1))
             else:
-                self._file.write(_SEQUENCE_END)
+                self._waiting.append(_SEQUENCE_END)
+                self._write_waiting()
                 self._put_tables()
             if self._ratio_at is not None:
                 ratio = decimal(round(self._frame_size * self._frame_count / self._data_size, 4))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_dicom.codecs import encode_tile
-from wsi_dicom.frames import FrameSink, Progress, copied_frames, in_order
+from wsi_dicom.frames import FrameSink, Progress, copied_row, in_order
 from wsi_dicom.patch import Patch, side_by_side
 from wsi_dicom.plan import Action, ConversionPlan
 from wsi_dicom.pyramid.band import EncodedBand, PlacedTile
@@ -51,10 +51,9 @@ def build_pyramid(
     for band in range(grid.bands):
         if plan.levels[0].action is Action.COPY:
             first = band << grid.halvings
-            rows = range(first, min(first + (1 << grid.halvings), grid.levels[0].rows))
-            tiles = ((column, row) for row in rows for column in range(grid.levels[0].columns))
-            for frame in copied_frames(slide, plan.levels[0], plan.quality, tiles):
-                sinks[0].write(frame)
+            for row in range(first, min(first + (1 << grid.halvings), grid.levels[0].rows)):
+                for frame in copied_row(slide, plan.levels[0], plan.quality, row):
+                    sinks[0].write(frame)
         coarsest = _write_band(grown, grid, sinks, scratch, progress)
         if coarser is not None:
             coarser.add(side_by_side(coarsest))

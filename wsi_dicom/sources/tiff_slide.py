@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -72,6 +72,9 @@ class TiffSlide:
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
         return self._level(level, plane).encoded_tile(column, row)
+
+    def encoded_row(self, level: int, row: int) -> Iterator[EncodedTile | None]:
+        return self._level(level).encoded_row(row)
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         return self._level(level, plane).tile(column, row)

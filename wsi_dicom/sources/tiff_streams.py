@@ -25,8 +25,11 @@ class StoredStreams(Protocol):
     added: int
     """How many bytes `copy` adds to a tile at most."""
 
-    def copy(self, data: bytes) -> bytes | None:
-        """The complete stream of a tile in the level's encoding; None when it has another. Raises CodecError."""
+    def copy(self, data: bytes, begin: int = 0, end: int | None = None) -> bytes | None:
+        """The complete stream of the tile in `data[begin:end]`, in the level's encoding; None when it has another.
+
+        Raises CodecError.
+        """
         ...
 
     def complete(self, data: bytes) -> EncodedTile:
@@ -69,12 +72,17 @@ class JpegStreams:
         if self._copyable(splice):
             self._head = first[: splice.header.scan_offset - len(self._plain_prefix) + 2]
 
-    def copy(self, data: bytes) -> bytes | None:
-        if self._head is not None and data.startswith(self._head) and data.endswith(jpeg_markers.EOI):
-            return self._first.stream(data)
+    def copy(self, data: bytes, begin: int = 0, end: int | None = None) -> bytes | None:
+        head = self._head
+        if head is not None and data.startswith(head, begin) and data.endswith(jpeg_markers.EOI, begin, end):
+            first = self._first
+            return (
+                data[begin:end] if first.prefix == jpeg_markers.SOI else first.prefix + data[begin + first.skip : end]
+            )
+        data = data[begin:end]
         splice = self._splice(data)
-        end = jpeg_markers.end_of_stream(data)
-        return splice.stream(data[:end]) if end is not None and self._copyable(splice) else None
+        length = jpeg_markers.end_of_stream(data)
+        return splice.stream(data[:length]) if length is not None and self._copyable(splice) else None
 
     def complete(self, data: bytes) -> EncodedTile:
         splice = self._splice(data)
@@ -122,7 +130,8 @@ class Jpeg2000Streams:
         self.lossless = header.reversible
         self._head = first[: header.header_end] if self.encoding and not header.codestream_offset else None
 
-    def copy(self, data: bytes) -> bytes | None:
+    def copy(self, data: bytes, begin: int = 0, end: int | None = None) -> bytes | None:
+        data = data[begin:end]
         if self._head is not None and data.startswith(self._head):
             return data
         header = jpeg2000_markers.parse_header(data)
@@ -157,7 +166,7 @@ class OtherStreams:
     def __init__(self, layout: TiffLayout) -> None:
         self.lossless = layout.compression != Compression.WEBP  # WebP may be either; nothing in TIFF says which
 
-    def copy(self, _: bytes) -> bytes | None:
+    def copy(self, data: bytes, begin: int = 0, end: int | None = None) -> bytes | None:
         return None
 
     def complete(self, data: bytes) -> EncodedTile:
