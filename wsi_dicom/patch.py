@@ -24,6 +24,10 @@ class Patch:
         left, top = inside.x - self.region.x, inside.y - self.region.y
         return Patch(inside, self.pixels[top : top + inside.height, left : left + inside.width])
 
+    def copy(self) -> Patch:
+        """Pixels of its own: what a larger patch was cut for may then be forgotten."""
+        return Patch(self.region, self.pixels.copy())
+
     def tile(self, level: Level, column: int, row: int) -> Pixels:
         """A whole tile of `level`, contiguous; what lies beyond this patch is white."""
         inside = self.cut(level.tile_region(column, row)).pixels

@@ -37,7 +37,7 @@ class CoarserLevel:
         self._grown.append(halve(held, self._finer, target, smooth=self._smooth))
         first = 2 * end - reach
         rest = held.cut(Region(0, first, self._finer.width, self._finer.height - first))
-        self._waiting = [] if rest.region.empty else [Patch(rest.region, rest.pixels.copy())]
+        self._waiting = [] if rest.region.empty else [rest.copy()]
         self._write_rows_of_tiles()
 
     def _write_rows_of_tiles(self) -> None:
@@ -55,4 +55,4 @@ class CoarserLevel:
             self._row += 1
         begin = self._row * level.tile_height
         rest = grown.cut(Region(0, begin, level.width, level.height))
-        self._grown = [] if rest.region.empty else [Patch(rest.region, rest.pixels.copy())]
+        self._grown = [] if rest.region.empty else [rest.copy()]
