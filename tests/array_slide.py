@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from wsi_dicom.codecs import codec_for
+from wsi_dicom.codecs.transfer_syntaxes import lossy_method
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.patch import Patch
@@ -37,8 +38,8 @@ class ArraySlide:
     def encoding(self, level: int) -> Encoding | None:
         return self._encoding
 
-    def lossless(self, level: int) -> bool:
-        return self._encoding is None
+    def lossy_method(self, level: int) -> str | None:
+        return None if self._encoding is None else lossy_method(self._encoding.transfer_syntax)
 
     def stored_bytes(self, level: int) -> int:
         return self._patch.pixels.nbytes

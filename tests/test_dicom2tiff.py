@@ -6,12 +6,15 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import openslide
 import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from skimage.data import immunohistochemistry
 
 from tests.oracles import scan, tiff_tiles
 from wsi_dicom.convert import DicomizeOptions, TiffOptions, dicom_to_tiff, dicomize
@@ -126,6 +129,48 @@ def test_tiles_that_tiff_cannot_hold_are_cut_anew(slides: Path, tmp_path: Path) 
         dicom_to_tiff(slide, tmp_path / "out.tif", TiffOptions())
         expected = np.vstack([np.hstack([slide.tile(0, c, r) for c in range(5)]) for r in range(5)])
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
+
+
+@pytest.mark.parametrize("sampling", ["444", "422"])
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_missing_tile_does_not_spoil_the_page(
+    sampling: str, missing: int, tmp_path: Path, tool: Callable[[str], str]
+) -> None:
+    """TIFF has one chroma sampling for a page; libtiff refuses a tile with another."""
+    picture = immunohistochemistry()
+    tiles = [
+        imagecodecs.jpeg8_encode(picture[y : y + 128, x : x + 128], level=90, subsampling=sampling)
+        for y in (0, 128)
+        for x in (0, 128)
+    ]
+    tiles[missing] = b""
+    tifffile.imwrite(
+        tmp_path / "in.tif", iter(tiles), shape=(256, 256, 3), dtype=np.uint8, tile=(128, 128),
+        photometric="ycbcr", subsampling=(int(sampling == "422") + 1, 1), compression="jpeg", metadata=None,
+    )  # fmt: skip
+    made = there_and_back(tmp_path / "in.tif", tmp_path)
+    read = subprocess.run(
+        [tool("tiffcp"), "-c", "none", made, tmp_path / "o.tif"], capture_output=True, text=True, check=False
+    )
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+def test_nothing_names_the_patient(tmp_path: Path, cmu: Path) -> None:
+    additions = Dataset()
+    additions.PatientName, additions.PatientID, additions.AccessionNumber = "Doe^Jane", "4711", "A|MPP = 9"
+    store = LocalStore(tmp_path / "store")
+    done = dicomize(cmu, store, DicomizeOptions(additions=additions))
+    with store.open(done.series.series_uid) as slide:
+        dicom_to_tiff(slide, tmp_path / "out.tif", TiffOptions())
+    written = (tmp_path / "out.tif").read_bytes()
+    assert b"Jane" not in written
+    assert b"4711" not in written
+    assert b"MPP = 9" not in written
+
+
+def test_the_date_is_that_of_the_scan(from_cmu: Path) -> None:
+    with tifffile.TiffFile(from_cmu) as tiff:
+        assert tiff.pages[0].tags["DateTime"].value == "2009:12:29 09:59:15"
 
 
 class TestOutput:

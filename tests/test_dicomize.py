@@ -12,6 +12,7 @@ import openslide
 import pytest
 import tifffile
 import wsidicom
+from pydicom.dataset import Dataset
 from skimage.data import immunohistochemistry
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -225,6 +226,40 @@ def test_the_users_dataset_is_in_every_instance(tmp_path: Path, cmu: Path, tool:
             assert (dataset.PatientID, dataset.PatientName, dataset.ContainerIdentifier) == (
                 "P-17", "Muster^Änne", "S26-1",
             )  # fmt: skip
+
+
+@pytest.mark.parametrize("compression", [None, Compression.NONE, Compression.JPEG2000])
+def test_what_was_lossy_stays_declared(compression: Compression | None, tmp_path: Path) -> None:
+    """JPEG in strips cannot be copied; its loss is told whatever it is encoded with."""
+    tifffile.imwrite(
+        tmp_path / "strips.tif", immunohistochemistry(), rowsperstrip=64, compression="jpeg", photometric="rgb"
+    )
+    options = DicomizeOptions(plan=PlanOptions(compression=compression))
+    done = dicomize(tmp_path / "strips.tif", LocalStore(tmp_path / "store"), options)
+    base = images(done.series.folder)["VOLUME"][0]
+    assert base.LossyImageCompression == "01"
+    methods = base.LossyImageCompressionMethod
+    assert (["ISO_10918_1"] * 2 if compression is None else "ISO_10918_1") == methods
+    ratios = base.LossyImageCompressionRatio
+    assert all(ratio > 1 for ratio in (ratios if compression is None else [ratios]))
+
+
+def test_one_strip_is_cut_into_tiles(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "strip.tif", np.tile(immunohistochemistry(), (3, 3, 1)), rowsperstrip=1536)
+    options = DicomizeOptions(plan=PlanOptions(pyramid=True))
+    done = dicomize(tmp_path / "strip.tif", LocalStore(tmp_path / "store"), options)
+    assert [level.output.tile_count for level in done.plan.levels] == [9, 4, 1]
+
+
+def test_two_slides_of_one_series_share_no_instance(tmp_path: Path, cmu: Path) -> None:
+    additions = Dataset()
+    additions.SeriesInstanceUID = "1.2.3.4"
+    options = DicomizeOptions(additions=additions)
+    uids = []
+    for name in ("a", "b"):
+        dicomize(cmu, LocalStore(tmp_path / name), options)
+        uids += [path.stem for path in (tmp_path / name / "series" / "1.2.3.4").iterdir()]
+    assert len(uids) == len(set(uids)) == 8
 
 
 class TestDeterministicUids:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -129,7 +128,7 @@ def dicom_to_tiff(slide: Slide, output: Path, options: TiffOptions, observer: Ob
             staged,
             largest_total=sum(largest_total(slide, level) for level in plan.levels),
             software=f"wsi-dicom {__version__}",
-            written=datetime.now().astimezone(),
+            acquired=slide.metadata.acquired,
         ) as writer:
             finest = plan.levels[0].output
             sinks = [
@@ -198,14 +197,14 @@ def _staged_beside(output: Path) -> Iterator[Path]:
 
 
 def _tiff_description(slide: Slide) -> str:
-    """What the tags of TIFF have no place for: optics, and the identifiers of the series."""
+    """What the tags of TIFF have no place for: optics, and the UIDs of the series. Nothing that names a patient."""
     metadata, spacing = slide.metadata, slide.pyramid.spacing
     entries = {
         "Manufacturer": metadata.manufacturer,
         "Model": metadata.model,
         "AppMag": f"{metadata.objective_power:g}" if metadata.objective_power else None,
         "MPP": f"{spacing.x_mm * 1000:.6g}" if spacing else None,
-        **metadata.identifiers,
+        **{name: value for name, value in metadata.identifiers.items() if name.endswith("UID")},
     }
-    told = [f"{name} = {value}" for name, value in entries.items() if value]
+    told = [f"{name} = {' '.join(value.replace('|', ' ').split())}" for name, value in entries.items() if value]
     return "|".join([f"wsi-dicom {__version__}", *told])

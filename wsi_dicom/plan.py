@@ -15,9 +15,10 @@ from wsi_dicom.codecs.transfer_syntaxes import (
     JPEG_2000,
     JPEG_2000_LOSSLESS,
     JPEG_BASELINE,
+    NATIVE,
     transfer_syntax_name,
 )
-from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.errors import InvalidRequest, UnsupportedFormat
 from wsi_dicom.geometry import Level, PixelFormat
 from wsi_dicom.slide import AssociatedImage, Encoding, ImageFlavor, Slide
 
@@ -54,15 +55,16 @@ class Compression(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a kind of output file can hold: transfer syntaxes, and tile sides as multiples of a number."""
+    """What a kind of output can hold: transfer syntaxes, tile sides as multiples of a number, associated images."""
 
     name: str
     transfer_syntaxes: frozenset[str]
     tile_multiple: int = 1
+    associated: bool = True
 
 
 DICOM = Container("DICOM", frozenset({JPEG_BASELINE, JPEG_2000, JPEG_2000_LOSSLESS, EXPLICIT_VR_LITTLE_ENDIAN}))
-TIFF = Container("TIFF", DICOM.transfer_syntaxes, tile_multiple=16)
+TIFF = Container("TIFF", DICOM.transfer_syntaxes, tile_multiple=16, associated=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,13 @@ class ConversionPlan:
 
 
 def make_plan(slide: Slide, options: PlanOptions, container: Container) -> ConversionPlan:
-    """Plans every picture of `slide` for `container`. Raises CodecError when no compression can hold its pixels."""
+    """Plans every picture of `slide` for `container`.
+
+    Raises CodecError when no compression can hold its pixels, UnsupportedFormat when it has more than one plane.
+    """
+    planes = slide.pyramid.focal_planes * slide.pyramid.optical_paths
+    if planes > 1:
+        raise UnsupportedFormat(f"{slide.name}: has {planes} focal planes and optical paths; only one is supported yet")
     if options.pyramid:
         base = _plan_level(slide, 0, options, container)
         levels = (base, *_derived_levels(slide, base, options))
@@ -145,7 +153,11 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
         pixel_format=slide.pyramid.pixel_format,
         quality=options.quality,
         smooth=options.smooth,
-        associated={flavor: _plan_associated(image, options, container) for flavor, image in slide.associated.items()},
+        associated={
+            flavor: _plan_associated(image, options, container)
+            for flavor, image in slide.associated.items()
+            if container.associated
+        },
     )
 
 
@@ -153,6 +165,8 @@ def largest_total(slide: Slide, level: LevelPlan) -> int:
     """Upper bound of the bytes of all frames of a level, known before the first is written."""
     output = level.output
     raw = output.tile_count * output.tile_width * output.tile_height * slide.pyramid.pixel_format.bytes_per_pixel
+    if level.encoding.transfer_syntax in NATIVE:
+        return raw
     if level.action is not Action.COPY:
         return raw + raw // 4 + output.tile_count * 4096  # noise may grow a little, and streams have headers
     # a tile that turns out to be missing is encoded, and may then be larger than the stored ones
@@ -169,14 +183,14 @@ def _plan_level(slide: Slide, number: int, options: PlanOptions, container: Cont
     )
     if stored is not None and stored.transfer_syntax in container.transfer_syntaxes and tiles_fit:
         return LevelPlan(source, Action.COPY, stored, number)
-    striped = source.columns == 1 and source.tile_height < source.height
+    striped = source.columns == 1 and max(source.tile_width, source.tile_height) > TILE_SIDE
     output = source if tiles_fit and not striped else source.retiled(TILE_SIDE, TILE_SIDE)
-    encoding = _new_encoding(slide.pyramid.pixel_format, slide.lossless(number), options)
+    encoding = _new_encoding(slide.pyramid.pixel_format, slide.lossy_method(number) is None, options)
     return LevelPlan(output, Action.ENCODE, encoding, number)
 
 
 def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions) -> tuple[LevelPlan, ...]:
-    encoding = _new_encoding(slide.pyramid.pixel_format, slide.lossless(0), options)
+    encoding = _new_encoding(slide.pyramid.pixel_format, slide.lossy_method(0) is None, options)
     levels = []
     level = base.output
     while level.tile_count > 1:
@@ -189,7 +203,7 @@ def _plan_associated(image: AssociatedImage, options: PlanOptions, container: Co
     stored = image.encoded()
     if stored is not None and stored.encoding.transfer_syntax in container.transfer_syntaxes:
         return AssociatedPlan(Action.COPY, stored.encoding)
-    return AssociatedPlan(Action.ENCODE, _new_encoding(image.pixel_format, image.lossless, options))
+    return AssociatedPlan(Action.ENCODE, _new_encoding(image.pixel_format, image.lossy_method is None, options))
 
 
 def _new_encoding(pixel_format: PixelFormat, lossless: bool, options: PlanOptions) -> Encoding:

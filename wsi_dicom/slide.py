@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +37,9 @@ class Encoding:
 
     transfer_syntax: str
     photometric: str
+    sampling: tuple[int, int] | None = field(default=None, compare=False)
+    """How many luma samples share a chroma sample, across and down, in a level's JPEG streams: what is encoded to stand
+    beside them is sampled alike."""
 
 
 class EncodedTile(NamedTuple):
@@ -52,8 +55,10 @@ class AssociatedImage(Protocol):
     width: int
     height: int
     pixel_format: PixelFormat
-    lossless: bool
-    """False when the pixels went through a lossy compression before."""
+    lossy_method: str | None
+    """DICOM's term for the lossy compression that the stored pixels went through; None when nothing was lost."""
+    stored_bytes: int
+    """Bytes of the picture as stored."""
 
     def encoded(self) -> EncodedTile | None:
         """The whole picture as one stream that DICOM may hold; None when it is not stored so."""
@@ -77,8 +82,11 @@ class Slide(Protocol):
         """How the tiles of a level are stored, when DICOM may hold them as they are; else None."""
         ...
 
-    def lossless(self, level: int) -> bool:
-        """True when the stored pixels of this level went through no lossy compression that the source knows of."""
+    def lossy_method(self, level: int) -> str | None:
+        """Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1) that the stored pixels of this level went through.
+
+        None when nothing was lost that the source knows of.
+        """
         ...
 
     def stored_bytes(self, level: int) -> int:

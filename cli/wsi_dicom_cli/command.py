@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -21,6 +22,7 @@ class _OneLineErrors(click.Command):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         name = kwargs.get("prog_name") or Path(sys.argv[0]).name
         warnings.filterwarnings("ignore", module="pydicom")  # it warns of each odd value in other people's files
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             result = super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.UsageError as error:
@@ -37,6 +39,11 @@ class _OneLineErrors(click.Command):
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{name}: {where}{error.strerror or error}")
         sys.exit(result if isinstance(result, int) else 0)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Ends a run that the system wants to end as Ctrl-C does: what was begun is cleared away."""
+    raise KeyboardInterrupt
 
 
 class Command(_OneLineErrors):

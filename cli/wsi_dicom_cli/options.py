@@ -67,4 +67,6 @@ def open_store(store: Path | None, *, create: bool = False) -> LocalStore:
     """
     from wsi_dicom.stores.local import LocalStore, default_store_root
 
+    if store is not None and not store.name and not store.is_absolute():  # an unset variable of a shell
+        raise click.UsageError("--store is empty")
     return LocalStore(store or default_store_root(), create=create)

@@ -42,6 +42,7 @@ def create_app(settings: ServerSettings, store: SeriesStore) -> Application:
         exception_handlers=HANDLERS,
         lifespan=_lifespan,
     )
+    app.router.redirect_slashes = False  # it would redirect to whatever host the client names
     app.site = Site(settings, store)
     if VIEWER_SCRIPT not in app.site.static:
         logger.warning("the viewer page will stay empty: its scripts are not built; run python build_assets.py")

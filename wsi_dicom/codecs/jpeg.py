@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from wsi_dicom.codecs.jpeg_markers import parse_header
+from typing import Final
+
+from wsi_dicom.codecs.jpeg_markers import end_of_stream, parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 
+_SUBSAMPLING: Final = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}
+
 
 class JpegCodec:
-    """8 bits, gray or colour. Colour is stored as YCbCr with 4:2:0 chroma, as scanners do."""
+    """8 bits, gray or colour. Colour is stored as YCbCr with 4:2:0 chroma, as scanners do, unless told otherwise."""
 
     transfer_syntaxes: tuple[str, ...] = (JPEG_BASELINE,)
     media_type = "image/jpeg"
@@ -31,7 +35,8 @@ class JpegCodec:
                 return bytes(jpeg8_encode(pixels[:, :, 0], level=quality))
             if encoding.photometric == "RGB":  # libjpeg then writes APP14 with transform 0
                 return bytes(jpeg8_encode(pixels, level=quality, colorspace="RGB", outcolorspace="RGB"))
-            return bytes(jpeg8_encode(pixels, level=quality, subsampling="420"))
+            subsampling = _SUBSAMPLING.get(encoding.sampling or (2, 2), "420")
+            return bytes(jpeg8_encode(pixels, level=quality, subsampling=subsampling))
         except (Jpeg8Error, ValueError) as error:
             raise CodecError(f"JPEG encoding failed: {error}") from error
 
@@ -45,6 +50,8 @@ class JpegCodec:
                 f"a JPEG stream of {header.width} x {header.height} pixels with {len(header.components)} samples of "
                 f"{header.bits} bits where {width} x {height} with {pixel_format.samples} of 8 are expected"
             )
+        if end_of_stream(tile.data) is None:  # libjpeg would fill what is missing with gray
+            raise CodecError("the JPEG stream is cut off: it does not end with FF D9")
         stored = None  # libjpeg reads the colour from the stream; only a silent stream needs the photometric value
         if pixel_format.samples == 3 and header.colour is None:
             stored = "RGB" if tile.encoding.photometric == "RGB" else "YCBCR"

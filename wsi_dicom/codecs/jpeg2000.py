@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import numpy as np
+
 from wsi_dicom.codecs.jpeg2000_markers import parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
+
+_YCBCR: Final = ("YBR_FULL", "YBR_FULL_422")
+"""Photometric interpretations of samples that were YCbCr before they came to JPEG 2000."""
 
 
 class Jpeg2000Codec:
@@ -27,6 +34,8 @@ class Jpeg2000Codec:
 
         lossless = encoding.transfer_syntax == JPEG_2000_LOSSLESS
         samples = pixels if pixels.shape[2] > 1 else pixels[:, :, 0]
+        if encoding.photometric in _YCBCR:
+            samples = _from_rgb(pixels)
         try:
             # OpenJPEG counts quality in dB: 20 dB is coarse, 50 dB is indistinguishable.
             return bytes(
@@ -56,4 +65,20 @@ class Jpeg2000Codec:
             pixels: Pixels = jpeg2k_decode(tile.data)
         except (Jpeg2kError, ValueError) as error:
             raise CodecError(f"JPEG 2000 decoding failed: {error}") from error
+        # OpenJPEG undoes its own component transform, and turns subsampled YCbCr to RGB as well.
+        if tile.encoding.photometric in _YCBCR and not (header.component_transform or header.subsampled):
+            return _to_rgb(pixels)
         return pixels.reshape(shape)
+
+
+def _to_rgb(ycbcr: Pixels) -> Pixels:
+    import cv2
+
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(ycbcr[:, :, [0, 2, 1]]), cv2.COLOR_YCrCb2RGB), ycbcr.dtype)
+
+
+def _from_rgb(rgb: Pixels) -> Pixels:
+    import cv2
+
+    swapped = np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2YCrCb), rgb.dtype)
+    return np.ascontiguousarray(swapped[:, :, [0, 2, 1]])

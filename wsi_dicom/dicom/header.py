@@ -12,7 +12,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
 
 from wsi_dicom.codecs.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
@@ -100,12 +100,14 @@ def read_instance(path: Path) -> Instance:
     UnsupportedFormat (deflated or big-endian data set).
     """
     with reading(path):
-        _require_preamble(path)
-        # Before the data set, since pydicom would inflate a deflated one whole.
-        syntax = str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
-        if syntax in _UNREADABLE_DATASETS:
-            raise UnsupportedFormat(f"{path} is a {_UNREADABLE_DATASETS[syntax]} DICOM file, which is not supported")
         with _BoundedReader(io.FileIO(path)) as file:
+            # Before the data set, since pydicom would inflate a deflated one whole.
+            syntax = _transfer_syntax(file, path)
+            if syntax in _UNREADABLE_DATASETS:
+                raise UnsupportedFormat(
+                    f"{path} is a {_UNREADABLE_DATASETS[syntax]} DICOM file, which is not supported"
+                )
+            file.seek(0)
             header = read_partial(file, stop_when=lambda tag, _vr, _length: tag >= PER_FRAME_FUNCTIONAL_GROUPS)
             end = file.tell()
         return Instance(
@@ -128,10 +130,14 @@ def text(header: Dataset, keyword: str) -> str:
     return "\\".join(str(v) for v in value) if isinstance(value, MultiValue) else str(value)
 
 
-def _require_preamble(path: Path) -> None:
-    with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
-            raise CorruptInput(f"{path} is not a DICOM file")
+def _transfer_syntax(file: _BoundedReader, path: Path) -> str:
+    """Of the File Meta Information, group 2, which is explicit little endian always (PS3.10 7.1); "" when absent."""
+    if file.read(132)[128:] != b"DICM":
+        raise CorruptInput(f"{path} is not a DICOM file")
+    meta = read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2
+    )
+    return text(meta, "TransferSyntaxUID")
 
 
 def _uid(header: Dataset, path: Path, keyword: str) -> str:

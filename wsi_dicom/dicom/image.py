@@ -36,7 +36,7 @@ class ImageAttributes:
     frames: int
     pixel_format: PixelFormat
     encoding: Encoding
-    lossless: bool
+    lossy_method: str | None
     tiled_full: bool
     focal_planes: int
     optical_paths: tuple[str, ...]
@@ -92,7 +92,7 @@ def read_attributes(instance: Instance, flavor: ImageFlavor) -> ImageAttributes:
             frames=frames,
             pixel_format=pixel_format,
             encoding=encoding,
-            lossless=_lossless(header, encoding),
+            lossy_method=_lossy_method(header, encoding),
             tiled_full=organization == "TILED_FULL" or (frames == 1 and tile_width >= width and tile_height >= height),
             focal_planes=focal_planes,
             optical_paths=tuple(
@@ -184,11 +184,13 @@ def _encoding(instance: Instance) -> Encoding:
     return Encoding(syntax, photometric)
 
 
-def _lossless(header: Dataset, encoding: Encoding) -> bool:
-    told = text(header, "LossyImageCompression")
-    if encoding.transfer_syntax == JPEG_BASELINE or told == "01":
-        return False
-    return told == "00" or lossy_method(encoding.transfer_syntax) is None
+def _lossy_method(header: Dataset, encoding: Encoding) -> str | None:
+    """What the header tells of the last lossy compression; else what the transfer syntax must or may have done."""
+    told, own = text(header, "LossyImageCompression"), lossy_method(encoding.transfer_syntax)
+    if told == "01":
+        methods = header.get("LossyImageCompressionMethod") or own or "ISO_10918_1"
+        return str(methods if isinstance(methods, str) else methods[-1])
+    return None if told == "00" and encoding.transfer_syntax != JPEG_BASELINE else own
 
 
 def _spacing(header: Dataset, width: int, height: int) -> Spacing | None:

@@ -10,7 +10,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from wsi_dicom.dicom.header import Instance, reading, text
-from wsi_dicom.metadata import SlideMetadata
+from wsi_dicom.metadata import SlideMetadata, parse_moment
 
 _IDENTIFIERS: Final = (
     "PatientID",
@@ -54,10 +54,7 @@ def _date_time(value: str) -> datetime | None:
     if not (match := _DATE_TIME.fullmatch(value.strip())):
         return None
     date, hours, minutes, seconds, fraction, offset = match.groups()
-    try:
-        return datetime.strptime(
-            f"{date}{hours}{minutes}{seconds}.{fraction or 0}{offset or ''}",
-            "%Y%m%d%H%M%S.%f" + ("%z" if offset else ""),
-        )
-    except ValueError:
-        return None
+    return parse_moment(
+        f"{date}{hours}{minutes}{seconds}.{fraction or 0}{offset or ''}",
+        "%Y%m%d%H%M%S.%f" + ("%z" if offset else ""),
+    )

@@ -15,8 +15,8 @@ from wsi_dicom.dicom.dataset import image_dataset
 from wsi_dicom.dicom.description import ImageDescription, ImagedVolume, LossyStep
 from wsi_dicom.dicom.uids import SeriesIdentity
 from wsi_dicom.dicom.writer import InstanceWriter
-from wsi_dicom.geometry import Level, Spacing
-from wsi_dicom.plan import Action, ConversionPlan, LevelPlan, largest_total
+from wsi_dicom.geometry import Level, PixelFormat, Spacing
+from wsi_dicom.plan import Action, ConversionPlan, largest_total
 from wsi_dicom.slide import AssociatedImage, Encoding, ImageFlavor, Slide
 
 ASSUMED_WIDTH_MM = 15.0
@@ -113,7 +113,14 @@ class SeriesWriter:
             encoding=level.encoding,
             resampled=resampled,
             reencoded=level.action is not Action.COPY and lossy_method(level.encoding.transfer_syntax) is not None,
-            lossy=self._lossy_steps(level),
+            lossy=_lossy_history(
+                self._slide.lossy_method(level.source_level),
+                self._slide.stored_bytes(level.source_level),
+                self._slide.pyramid.level(level.source_level),
+                self._plan.pixel_format,
+                level.encoding,
+                level.action,
+            ),
             source_uid=self._identity.instance_uid("level 0") if resampled else None,
             image_comments=self._comments,
         )
@@ -121,7 +128,8 @@ class SeriesWriter:
     def _associated_description(
         self, flavor: ImageFlavor, number: int, image: AssociatedImage, encoding: Encoding, action: Action
     ) -> ImageDescription:
-        method = lossy_method(encoding.transfer_syntax)
+        size = Level(image.width, image.height, image.width, image.height)
+        lossy = _lossy_history(image.lossy_method, image.stored_bytes, size, image.pixel_format, encoding, action)
         spacing = None
         if flavor is ImageFlavor.THUMBNAIL:
             finest = self._plan.levels[0].output
@@ -130,28 +138,26 @@ class SeriesWriter:
             flavor=flavor,
             instance_number=number,
             sop_instance_uid=self._identity.instance_uid(flavor.lower()),
-            level=Level(image.width, image.height, image.width, image.height),
+            level=size,
             spacing=spacing,
             pixel_format=image.pixel_format,
             encoding=encoding,
             resampled=flavor is ImageFlavor.THUMBNAIL,
-            reencoded=action is Action.ENCODE and method is not None,
-            lossy=() if method is None else (LossyStep(method),),
+            reencoded=action is Action.ENCODE and lossy_method(encoding.transfer_syntax) is not None,
+            lossy=lossy,
             source_uid=self._identity.instance_uid("level 0") if flavor is ImageFlavor.THUMBNAIL else None,
         )
 
-    def _lossy_steps(self, level: LevelPlan) -> tuple[LossyStep, ...]:
-        """The source's own compression, then ours (PS3.3 C.7.6.1.1.5)."""
-        source = self._slide.encoding(level.source_level)
-        steps: list[LossyStep] = []
-        if source is not None and level.action is not Action.COPY:
-            method = lossy_method(source.transfer_syntax)
-            if method is not None:
-                size = self._slide.pyramid.level(level.source_level)
-                pixels = size.tile_count * size.tile_width * size.tile_height
-                raw = pixels * self._plan.pixel_format.bytes_per_pixel
-                steps.append(LossyStep(method, raw / max(1, self._slide.stored_bytes(level.source_level))))
-        method = lossy_method(level.encoding.transfer_syntax)
-        if method is not None:
-            steps.append(LossyStep(method))
-        return tuple(steps)
+
+def _lossy_history(
+    method: str | None, stored_bytes: int, stored: Level, pixel_format: PixelFormat, encoding: Encoding, action: Action
+) -> tuple[LossyStep, ...]:
+    """The source's own compression, then ours (PS3.3 C.7.6.1.1.5). The ratio of what we write is measured."""
+    if action is Action.COPY:
+        return () if method is None else (LossyStep(method),)
+    steps: list[LossyStep] = []
+    if method is not None:
+        pixels = stored.tile_count * stored.tile_width * stored.tile_height
+        steps.append(LossyStep(method, pixels * pixel_format.bytes_per_pixel / max(1, stored_bytes)))
+    ours = lossy_method(encoding.transfer_syntax)
+    return (*steps, LossyStep(ours)) if ours is not None else tuple(steps)

@@ -39,7 +39,7 @@ class _Picture:
         self.name = str(first.instance.path)
         self.level = first.level
         self.pixel_format = first.pixel_format
-        self.lossless = all(part.lossless for part in parts)
+        self.lossy_method = next((part.lossy_method for part in parts if part.lossy_method), None)
         bodies = [open_body(part) for part in parts]
         self._readers: tuple[FrameReader, ...] = tuple(body.frames for body in bodies)
         self.stored_bytes = sum(reader.stored_bytes for reader in self._readers)
@@ -76,7 +76,8 @@ class _Associated:
         self.width = picture.level.width
         self.height = picture.level.height
         self.pixel_format: PixelFormat = picture.pixel_format
-        self.lossless = picture.lossless
+        self.lossy_method = picture.lossy_method
+        self.stored_bytes = picture.stored_bytes
 
     def encoded(self) -> EncodedTile | None:
         level = self._picture.level
@@ -138,8 +139,8 @@ class DicomSlide:
     def encoding(self, level: int) -> Encoding | None:
         return self._picture(level).encoding
 
-    def lossless(self, level: int) -> bool:
-        return self._picture(level).lossless
+    def lossy_method(self, level: int) -> str | None:
+        return self._picture(level).lossy_method
 
     def stored_bytes(self, level: int) -> int:
         return self._picture(level).stored_bytes
@@ -270,11 +271,11 @@ def _stored_encoding(told: Encoding, frames: FrameReader) -> Encoding:
     if told.transfer_syntax != JPEG_BASELINE or told.photometric == "MONOCHROME2":
         return told
     try:
-        colour = parse_header(frames.first_fragment()).colour
+        header = parse_header(frames.first_fragment())
     except CodecError:
         return told  # a damaged tile is reported when it is asked for; the others are still good
-    photometric = {"RGB": "RGB", "YCbCr": "YBR_FULL_422"}.get(colour or "", told.photometric)
-    return Encoding(told.transfer_syntax, photometric)
+    photometric = {"RGB": "RGB", "YCbCr": "YBR_FULL_422"}.get(header.colour or "", told.photometric)
+    return Encoding(told.transfer_syntax, photometric, header.sampling[0])
 
 
 def _largest(images: Sequence[ImageAttributes]) -> ImageAttributes | None:

@@ -34,6 +34,7 @@ class SeriesIdentity:
     dimension_organization_uid: str
     pyramid_uid: str
     specimen_uid: str
+    instance_root: str
     created: datetime
 
     @classmethod
@@ -54,12 +55,16 @@ class SeriesIdentity:
             dimension_organization_uid=_derived(seed, "dimension organization"),
             pyramid_uid=_derived(seed, "pyramid"),
             specimen_uid=_derived(seed, "specimen"),
+            instance_root=_derived(seed, "instances"),
             created=created or datetime.now(),
         )
 
     def instance_uid(self, key: str) -> str:
-        """The SOP instance UID of the image called `key`, unique within the series."""
-        return _derived(self.series_uid, "instance", key)
+        """The SOP instance UID of the image called `key`.
+
+        It does not come from the SeriesInstanceUID: users may give the same one to several slides.
+        """
+        return _derived(self.instance_root, key)
 
 
 def orthanc_identifier(*parts: str) -> str:

@@ -15,10 +15,10 @@ from typing import Final
 
 from wsi_dicom.errors import UnsupportedFormat, WsiError
 from wsi_dicom.geometry import Spacing
-from wsi_dicom.metadata import SlideMetadata
+from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import AssociatedImage, ImageFlavor, Slide
-from wsi_dicom.sources.tiff_layout import plausible_spacing, read_layout, resolution_spacing
-from wsi_dicom.sources.tiff_level import TiffLevel
+from wsi_dicom.sources.tiff_layout import plausible_spacing, read_layout, refuse_stack, resolution_spacing
+from wsi_dicom.sources.tiff_level import open_levels
 from wsi_dicom.sources.tiff_slide import TiffAssociatedImage, TiffSlide, reductions
 from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile, is_tiff
 
@@ -50,14 +50,9 @@ def _acquired(properties: dict[str, str]) -> datetime | None:
     """Date is MM/DD/YY or MM/DD/YYYY; only newer scanners (GT 450) have a time zone, as GMT-05:00 or GMT-0500."""
     moment = f"{properties.get('Date', '')} {properties.get('Time', '')}"
     zone = re.fullmatch(r"GMT([+-]\d\d):?(\d\d)", properties.get("Time Zone", ""))
-    for pattern in _DATE_FORMATS:
-        try:
-            if zone:
-                return datetime.strptime(f"{moment} {zone[1]}{zone[2]}", f"{pattern} %z")
-            return datetime.strptime(moment, pattern)  # the scanner's local time
-        except ValueError:
-            continue
-    return None
+    if zone:
+        return parse_moment(f"{moment} {zone[1]}{zone[2]}", *(f"{pattern} %z" for pattern in _DATE_FORMATS))
+    return parse_moment(moment, *_DATE_FORMATS)  # the scanner's local time
 
 
 def _metadata(directory: TiffDirectory) -> SlideMetadata:
@@ -113,10 +108,11 @@ def _open(file: TiffFile) -> TiffSlide:
     tiled = [directory for _, directory in pages if Tag.TILE_WIDTH in directory]
     if first not in tiled:
         raise first.unsupported("an Aperio slide whose first page is not tiled")
-    levels = reductions([(directory, read_layout(directory)) for directory in tiled])
+    candidates = [(directory, read_layout(directory)) for directory in tiled]
+    refuse_stack([layout for _, layout in candidates])
     return TiffSlide(
         file,
-        [TiffLevel(directory, layout, f"level {number}") for number, (directory, layout) in enumerate(levels)],
+        open_levels(reductions(candidates)),
         spacing=_spacing(first),
         metadata=_metadata(first),
         associated=_associated((n, directory) for n, directory in pages if directory not in tiled),

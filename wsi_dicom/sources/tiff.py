@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import re
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from wsi_dicom.errors import UnsupportedFormat
-from wsi_dicom.metadata import SlideMetadata
+from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import Slide
-from wsi_dicom.sources.tiff_layout import TiffLayout, read_layout, resolution_spacing
-from wsi_dicom.sources.tiff_level import TiffLevel
+from wsi_dicom.sources.tiff_layout import TiffLayout, read_layout, refuse_stack, resolution_spacing
+from wsi_dicom.sources.tiff_level import open_levels
 from wsi_dicom.sources.tiff_slide import TiffSlide, reductions
 from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile, is_tiff
 
@@ -87,27 +86,20 @@ def _candidates(file: TiffFile) -> list[tuple[TiffDirectory, TiffLayout]]:
 
 
 def _refuse_stacks(candidates: list[tuple[TiffDirectory, TiffLayout]]) -> None:
-    """Pages of one size are channels, focal planes or times, not levels."""
     directory, base = candidates[0]
-    same = sum(layout.level.bounds == base.level.bounds for _, layout in candidates)
     colour = base.pixel_format.samples == 3 and base.pixel_format.bits == 8
     if _is_ome(directory) and not colour:
         raise _ome_stack(directory)
-    if same > 1:
-        raise _not_yet(directory, f"a stack of {same} pages of {base.level.width} x {base.level.height} pixels")
+    refuse_stack([layout for _, layout in candidates])
 
 
 def _metadata(directory: TiffDirectory) -> SlideMetadata:
-    try:
-        acquired = datetime.strptime(directory.text(Tag.DATE_TIME), "%Y:%m:%d %H:%M:%S")
-    except ValueError:
-        acquired = None
     software, description = directory.text(Tag.SOFTWARE), directory.text(Tag.IMAGE_DESCRIPTION)
     return SlideMetadata(
         manufacturer=directory.text(Tag.MAKE) or None,
         model=directory.text(Tag.MODEL) or None,
         software_versions=(software,) if software else (),
-        acquired=acquired,
+        acquired=parse_moment(directory.text(Tag.DATE_TIME), "%Y:%m:%d %H:%M:%S"),
         icc_profile=directory.data(Tag.ICC_PROFILE),
         properties={"ImageDescription": description} if description else {},
     )
@@ -120,7 +112,7 @@ def _open(file: TiffFile) -> TiffSlide:
     directory = levels[0][0]
     return TiffSlide(
         file,
-        [TiffLevel(found, layout, f"level {number}") for number, (found, layout) in enumerate(levels)],
+        open_levels(levels),
         spacing=resolution_spacing(directory),
         metadata=_metadata(directory),
         associated={},

@@ -8,9 +8,7 @@ from typing import Final
 import numpy as np
 
 from wsi_dicom.codecs import codec_for
-from wsi_dicom.codecs.jpeg2000_markers import parse_header as parse_jpeg2000
-from wsi_dicom.codecs.jpeg_markers import end_of_stream
-from wsi_dicom.codecs.jpeg_markers import parse_header as parse_jpeg
+from wsi_dicom.codecs.jpeg_markers import parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000 as JPEG_2000_SYNTAX
 from wsi_dicom.errors import CodecError
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
@@ -85,31 +83,20 @@ def _samples(layout: TiffLayout, data: bytes, shape: tuple[int, int, int]) -> Pi
 
 
 def _jpeg(layout: TiffLayout, tile: EncodedTile, rows: int) -> Pixels:
-    header = parse_jpeg(tile.data)
+    header = parse_header(tile.data)
     if header.width > layout.level.tile_width or header.height > layout.level.tile_height:
         raise CodecError(
             f"a JPEG stream of {header.width} x {header.height} pixels in a tile of {layout.level.tile_width} x {rows}"
         )
-    if end_of_stream(tile.data) is None:  # libjpeg would fill what is missing with gray
-        raise CodecError("the JPEG stream is cut off: it does not end with FF D9")
     codec = codec_for(tile.encoding.transfer_syntax)
     return codec.decode(tile, header.width, header.height, layout.pixel_format)[:rows]
 
 
 def _jpeg2000(layout: TiffLayout, data: bytes, shape: tuple[int, int, int]) -> Pixels:
-    header = parse_jpeg2000(data)
-    stored = Encoding(JPEG_2000_SYNTAX, "RGB" if shape[2] == 3 else "MONOCHROME2")
-    pixels = codec_for(JPEG_2000_SYNTAX).decode(EncodedTile(data, stored), shape[1], shape[0], layout.pixel_format)
-    if not _is_ycbcr(layout) or header.component_transform or header.subsampled:
-        return pixels  # OpenJPEG turns subsampled YCbCr to RGB on its own
-    import cv2
-
-    swapped = np.ascontiguousarray(pixels[:, :, [0, 2, 1]])
-    return np.asarray(cv2.cvtColor(swapped, cv2.COLOR_YCrCb2RGB), dtype=pixels.dtype)
-
-
-def _is_ycbcr(layout: TiffLayout) -> bool:
-    return layout.compression == Compression.APERIO_JP2K_YCBCR or layout.photometric == Photometric.YCBCR
+    ycbcr = layout.compression == Compression.APERIO_JP2K_YCBCR or layout.photometric == Photometric.YCBCR
+    colour = "YBR_FULL" if ycbcr else "RGB"
+    stored = Encoding(JPEG_2000_SYNTAX, colour if shape[2] == 3 else "MONOCHROME2")
+    return codec_for(JPEG_2000_SYNTAX).decode(EncodedTile(data, stored), shape[1], shape[0], layout.pixel_format)
 
 
 def _webp(data: bytes, shape: tuple[int, int, int]) -> Pixels:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 import numpy as np
 
+from wsi_dicom.errors import UnsupportedFormat
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
 from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory
 
@@ -58,11 +60,12 @@ _SAMPLES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TiffLayout:
-    """One image of a TIFF file. A strip is a tile of full width. `offsets` and `counts` are in bytes, row by row.
+    """One image of a TIFF file, before anything is read that grows with it. A strip is a tile of full width.
 
-    `tables` is the JPEGTables field. `predicted`: samples are differences along the row (TIFF 6.0 section 14).
+    `predicted`: samples are differences along the row (TIFF 6.0 section 14).
     """
 
+    directory: TiffDirectory = field(repr=False)
     level: Level
     pixel_format: PixelFormat
     tiled: bool
@@ -70,9 +73,11 @@ class TiffLayout:
     photometric: Photometric
     predicted: bool
     byte_order: str
-    tables: bytes | None = field(repr=False)
-    offsets: array[int] = field(repr=False)
-    counts: array[int] = field(repr=False)
+
+    @property
+    def tables(self) -> bytes | None:
+        """The field JPEGTables, which counts for JPEG only."""
+        return self.directory.data(Tag.JPEG_TABLES) if self.compression in JPEG else None
 
     def stored_rows(self, row: int) -> int:
         """Rows of pixels that a tile or strip of this row of the grid has: the last strip ends with the picture."""
@@ -90,8 +95,8 @@ def read_layout(directory: TiffDirectory) -> TiffLayout:
     predictor = directory.integer(Tag.PREDICTOR, 1) if compression in _PREDICTED else 1
     if predictor not in (1, 2):
         raise directory.unsupported(f"predictor {predictor} is not supported")
-    offsets, counts = _segments(directory, level, tiled, compression, pixel_format)
     return TiffLayout(
+        directory=directory,
         level=level,
         pixel_format=pixel_format,
         tiled=tiled,
@@ -99,9 +104,6 @@ def read_layout(directory: TiffDirectory) -> TiffLayout:
         photometric=photometric,
         predicted=predictor == 2,
         byte_order=directory.file.byte_order,
-        tables=directory.data(Tag.JPEG_TABLES) if compression in JPEG else None,
-        offsets=offsets,
-        counts=counts,
     )
 
 
@@ -145,22 +147,26 @@ def _pixels(directory: TiffDirectory) -> tuple[Compression, Photometric, PixelFo
     return Compression(compression), Photometric(photometric), PixelFormat(samples, bits.pop())
 
 
-def _segments(
-    directory: TiffDirectory, level: Level, tiled: bool, compression: Compression, pixel_format: PixelFormat
-) -> tuple[array[int], array[int]]:
-    """Offsets and byte counts of all tiles, each compared with the file's size. Byte count 0 is a missing tile."""
-    where, sizes = (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS) if tiled else (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS)
+def read_segments(layout: TiffLayout) -> tuple[array[int], array[int]]:
+    """Offsets and byte counts of all tiles, row by row, each compared with the file's size. Raises CorruptInput.
+
+    Byte count 0 is a missing tile; its offset, whatever the file says, becomes 0.
+    """
+    directory, level = layout.directory, layout.level
+    where, sizes = Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS
+    if layout.tiled:
+        where, sizes = Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS
     for tag in (where, sizes):
         if directory.count(tag) < level.tile_count and not (tag == Tag.STRIP_BYTE_COUNTS and tag not in directory):
             raise directory.corrupt(
                 f"field {tag.name} has {directory.count(tag)} values where {level.tile_count} tiles or strips need one"
             )
-    offsets = directory.array(where, directory.count(where))[: level.tile_count]
+    offsets = directory.array(where, level.tile_count)
     if sizes in directory:
-        counts = directory.array(sizes, directory.count(sizes))[: level.tile_count]
-    elif compression == Compression.NONE:  # old writers leave the field out
+        counts = directory.array(sizes, level.tile_count)
+    elif layout.compression == Compression.NONE:  # old writers leave the field out
         rows = np.minimum(level.tile_height, level.height - np.arange(level.rows, dtype=np.uint64) * level.tile_height)
-        counts = (rows * (level.width * pixel_format.bytes_per_pixel)).astype(np.uint64)
+        counts = (rows * (level.width * layout.pixel_format.bytes_per_pixel)).astype(np.uint64)
     else:
         raise directory.corrupt(f"field {sizes.name} is missing")
     size = np.uint64(directory.file.size)
@@ -174,7 +180,19 @@ def _segments(
             f"tile column {column}, row {row} has {counts[index]} bytes at {offsets[index]}, "
             f"but the file ends at {size}: is it truncated?"
         )
+    offsets[counts == 0] = 0
     return array("Q", offsets.tobytes()), array("I", counts.astype(np.uint32).tobytes())
+
+
+def refuse_stack(candidates: Sequence[TiffLayout]) -> None:
+    """Raises UnsupportedFormat when others have the size of the first: channels, focal planes or times, not levels."""
+    base = candidates[0]
+    same = sum(layout.level.bounds == base.level.bounds for layout in candidates)
+    if same > 1:
+        size = f"{base.level.width} x {base.level.height}"
+        raise UnsupportedFormat(
+            f"{base.directory.file.name}: a stack of {same} pages of {size} pixels is not supported yet"
+        )
 
 
 def plausible_spacing(x_um: float | None, y_um: float | None) -> Spacing | None:

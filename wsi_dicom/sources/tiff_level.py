@@ -14,12 +14,13 @@ from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import Level
 from wsi_dicom.slide import EncodedTile, Pixels
 from wsi_dicom.sources.tiff_codecs import decode
-from wsi_dicom.sources.tiff_layout import JPEG, JPEG_2000, TiffLayout
+from wsi_dicom.sources.tiff_layout import JPEG, JPEG_2000, TiffLayout, read_segments
 from wsi_dicom.sources.tiff_streams import Jpeg2000Streams, JpegStreams, OtherStreams, StoredStreams
 from wsi_dicom.sources.tiff_structure import TiffDirectory, TiffFile
 
 _CACHED_STRIP_BYTES: Final = 128 << 20
 _TRIED_TILES: Final = 16
+_SMALLEST_SEGMENT: Final = 4  # bytes: offset and byte count, SHORT each
 _READ_AT_ONCE: Final = 1 << 18  # stays in the processor's cache while its tiles are cut out
 _GAPS: Final = 1 << 16  # bytes between tiles that are read at once, in all
 
@@ -67,11 +68,11 @@ class TiffLevel:
         """`place` names the level in messages. Raises CorruptInput when its tiles are not what its fields say."""
         self._file: TiffFile = directory.file
         self._layout, self._place = layout, place
-        self._offsets, self._counts = layout.offsets, layout.counts
+        self._offsets, self._counts = read_segments(layout)
         self._streams = self._open_streams()
         self.level: Level = layout.level
         self.pixel_format = layout.pixel_format
-        self.lossless = self._streams.lossless
+        self.lossy_method = self._streams.lossy_method
         self.encoding = self._streams.encoding if layout.tiled else None  # strips are joined or encoded anew
         self._strips = None if layout.tiled else StripCache(lambda row: self._decode(0, row))
 
@@ -186,3 +187,14 @@ class TiffLevel:
         self, kind: type[CorruptInput] | type[CodecError], column: int, row: int, error: CodecError
     ) -> CorruptInput | CodecError:
         return kind(f"{self._file.name}: {self._place}, tile column {column}, row {row}: {error}")
+
+
+def open_levels(chosen: Sequence[tuple[TiffDirectory, TiffLayout]]) -> list[TiffLevel]:
+    """The levels of a slide, finest first. Raises CorruptInput when they have more tiles than the file has offsets."""
+    directory, tiles = chosen[0][0], sum(layout.level.tile_count for _, layout in chosen)
+    if tiles > directory.file.size // _SMALLEST_SEGMENT:  # else directories that share their offsets cost memory each
+        raise CorruptInput(
+            f"{directory.file.name}: {len(chosen)} levels have {tiles} tiles, "
+            f"but the {directory.file.size} bytes of the file cannot tell where that many are"
+        )
+    return [TiffLevel(found, layout, f"level {number}") for number, (found, layout) in enumerate(chosen)]

@@ -28,7 +28,8 @@ class TiffAssociatedImage:
         if self.width * self.height * self.pixel_format.bytes_per_pixel > MAX_TILE_BYTES:
             raise directory.unsupported(f"a {flavor.lower()} of {self.width} x {self.height} pixels is too large")
         self._level = TiffLevel(directory, layout, flavor.lower())
-        self.lossless = self._level.lossless
+        self.lossy_method = self._level.lossy_method
+        self.stored_bytes = self._level.stored_bytes()
 
     def encoded(self) -> EncodedTile | None:
         return self._level.joined()
@@ -64,8 +65,8 @@ class TiffSlide:
     def encoding(self, level: int) -> Encoding | None:
         return self._level(level).encoding
 
-    def lossless(self, level: int) -> bool:
-        return self._level(level).lossless
+    def lossy_method(self, level: int) -> str | None:
+        return self._level(level).lossy_method
 
     def stored_bytes(self, level: int) -> int:
         return self._level(level).stored_bytes()

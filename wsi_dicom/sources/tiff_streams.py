@@ -20,8 +20,8 @@ class StoredStreams(Protocol):
 
     encoding: Encoding | None
     """That of the level; None when DICOM may not hold its tiles."""
-    lossless: bool
-    """Whether the compression lost nothing."""
+    lossy_method: str | None
+    """As Slide.lossy_method."""
     added: int
     """How many bytes `copy` adds to a tile at most."""
 
@@ -54,7 +54,7 @@ class JpegStreams:
     RGB is silent, and its YCbCrSubSampling field describes something else: sampling comes from the frame header.
     """
 
-    lossless = False
+    lossy_method: str | None = "ISO_10918_1"
 
     def __init__(self, layout: TiffLayout, first: bytes) -> None:
         """`first` is any tile of the level. Raises CodecError when it is not JPEG."""
@@ -89,14 +89,9 @@ class JpegStreams:
         return EncodedTile(splice.stream(data), splice.encoding)
 
     def _copyable(self, splice: _Splice) -> bool:
-        """Whether a tile has the level's encoding, the size of the grid's tiles and the same sampling as the first."""
+        """Whether a tile has the level's encoding and the size of the grid's tiles; DICOM allows any sampling."""
         header = splice.header
-        return (
-            splice.encoding == self.encoding
-            and header.baseline
-            and (header.width, header.height) == self._size
-            and header.sampling == self._first.header.sampling
-        )
+        return splice.encoding == self.encoding and header.baseline and (header.width, header.height) == self._size
 
     def _splice(self, data: bytes) -> _Splice:
         if not data.startswith(jpeg_markers.SOI):
@@ -111,7 +106,7 @@ class JpegStreams:
             prefix=self._rgb_prefix if silent_rgb else self._plain_prefix,
             skip=jpeg_markers.body_offset(data) if self._shared_tables else 2,
             header=header,
-            encoding=Encoding(JPEG_BASELINE, photometric),
+            encoding=Encoding(JPEG_BASELINE, photometric, header.sampling[0]),
         )
 
 
@@ -127,7 +122,7 @@ class Jpeg2000Streams:
         header = jpeg2000_markers.parse_header(first)
         self._format = layout.pixel_format.samples, layout.pixel_format.bits
         self.encoding = self._encoding(header)
-        self.lossless = header.reversible
+        self.lossy_method = None if header.reversible else "ISO_15444_1"
         self._head = first[: header.header_end] if self.encoding and not header.codestream_offset else None
 
     def copy(self, data: bytes, begin: int = 0, end: int | None = None) -> bytes | None:
@@ -164,7 +159,8 @@ class OtherStreams:
     added = 0
 
     def __init__(self, layout: TiffLayout) -> None:
-        self.lossless = layout.compression != Compression.WEBP  # WebP may be either; nothing in TIFF says which
+        # WebP may be either, and nothing in TIFF says which; DICOM has no term for it
+        self.lossy_method = "WEBP" if layout.compression == Compression.WEBP else None
 
     def copy(self, data: bytes, begin: int = 0, end: int | None = None) -> bytes | None:
         return None

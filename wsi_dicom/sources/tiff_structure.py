@@ -89,15 +89,23 @@ class TiffDirectory:
 
     def _values(self, tag: Tag, limit: int) -> NDArray[Any]:
         field = self._fields[tag]
-        kind = np.dtype(self.file.byte_order + _TYPE_CODES.get(field.type, "V"))
-        count = field.values * (2 if field.type in _RATIONALS else 1)
-        if not kind.itemsize or count > limit:
+        if field.values > limit:
             raise self.corrupt(f"field {tag.name} has {field.values} values of type {field.type}")
-        return np.frombuffer(self.file.read(field.offset, count * kind.itemsize, self.place), dtype=kind)
+        return self._first(tag, field.values)
+
+    def _first(self, tag: Tag, count: int) -> NDArray[Any]:
+        field = self._fields[tag]
+        kind = np.dtype(self.file.byte_order + _TYPE_CODES.get(field.type, "V"))
+        if not kind.itemsize:
+            raise self.corrupt(f"field {tag.name} has {field.values} values of type {field.type}")
+        size = count * kind.itemsize * (2 if field.type in _RATIONALS else 1)
+        return np.frombuffer(self.file.read(field.offset, size, self.place), dtype=kind)
 
     def integers(self, tag: Tag, limit: int = 256) -> list[int]:
         """All values of a field of whole numbers, none when it is absent. Raises CorruptInput, above `limit` also."""
-        return [int(value) for value in self.array(tag, limit)] if tag in self._fields else []
+        if self.count(tag) > limit:
+            raise self.corrupt(f"field {tag.name} has {self.count(tag)} values; the limit is {limit}")
+        return [int(value) for value in self.array(tag, self.count(tag))] if tag in self._fields else []
 
     def integer(self, tag: Tag, default: int | None = None) -> int:
         """The first value. Raises CorruptInput when it is absent and there is no default."""
@@ -108,11 +116,11 @@ class TiffDirectory:
             raise self.corrupt(f"field {tag.name} is missing")
         return default
 
-    def array(self, tag: Tag, limit: int) -> NDArray[np.uint64]:
-        """The values of a field of whole numbers. Raises CorruptInput."""
+    def array(self, tag: Tag, count: int) -> NDArray[np.uint64]:
+        """The first `count` values, of no fewer, of a field of whole numbers. Raises CorruptInput."""
         if self._fields[tag].type not in _WHOLE:
             raise self.corrupt(f"field {tag.name} holds no whole numbers")
-        return self._values(tag, limit).astype(np.uint64)
+        return self._first(tag, count).astype(np.uint64)
 
     def count(self, tag: Tag) -> int:
         """How many values a field claims to have; 0 when it is absent."""

@@ -10,17 +10,18 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.jpeg_markers import parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE, NATIVE
 from wsi_dicom.errors import StoreError
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
-from wsi_dicom.slide import Encoding
+from wsi_dicom.slide import EncodedTile, Encoding
 
 CLASSIC_LIMIT: Final = 0xFFFF_FFFF - (64 << 20)
 """Largest sum of tile bytes for a classic TIFF; the rest is room for directories."""
@@ -28,6 +29,8 @@ CLASSIC_LIMIT: Final = 0xFFFF_FFFF - (64 << 20)
 _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _LONG8 = 2, 3, 4, 5, 7, 16
 _COMPRESSION: Final = {JPEG_BASELINE: 7, JPEG_2000: 34712, JPEG_2000_LOSSLESS: 34712, **dict.fromkeys(NATIVE, 1)}
 _BUFFER: Final = 1 << 20
+_SUBSTITUTE_QUALITY: Final = 95
+"""For the rare tile that has to be encoded again to fit its page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class TiffWriter:
     Raises StoreError when the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, largest_total: int, software: str, written: datetime) -> None:
-        self._path, self._software, self._written = path, software, written
+    def __init__(self, path: Path, *, largest_total: int, software: str, acquired: datetime | None) -> None:
+        self._path, self._software, self._acquired = path, software, acquired
         self._big = largest_total > CLASSIC_LIMIT
         self._pages: list[PageSink] = []
         try:
@@ -102,7 +105,7 @@ class TiffWriter:
     def _finish(self) -> None:
         link = 8 if self._big else 4  # where the header points to the first directory
         for page in self._pages:
-            offset, next_link = self._append_directory(page.tags(self._software, self._written))
+            offset, next_link = self._append_directory(page.tags(self._software, self._acquired))
             self._patch(link, offset)
             link = next_link
         self._file.flush()
@@ -158,15 +161,30 @@ class PageSink:
         self._writer, self._page = writer, page
         self._offsets, self._byte_counts = array("Q"), array("Q")
         self._subsampling: tuple[int, int] | None = None
+        self._sampling: tuple[tuple[int, int], ...] = ()
+        self._head: bytes | None = None
 
     def write(self, frame: bytes) -> None:
-        if not self._offsets and self._page.encoding.transfer_syntax == JPEG_BASELINE:
-            first = parse_header(frame).components[0]
-            self._subsampling = first.h, first.v
+        if self._page.encoding.transfer_syntax == JPEG_BASELINE and not (self._head and frame.startswith(self._head)):
+            frame = self._alike(frame)
         self._offsets.append(self._writer.append(frame))
         self._byte_counts.append(len(frame))
 
-    def tags(self, software: str, written: datetime) -> list[Tag]:
+    def _alike(self, frame: bytes) -> bytes:
+        """A stream sampled as the page's first one is; TIFF has one YCbCrSubSampling for all tiles of a page."""
+        header = parse_header(frame)
+        if self._head is None:
+            self._head, self._sampling = frame[: header.scan_offset], header.sampling
+            first = header.components[0]
+            self._subsampling = first.h, first.v
+        if header.sampling == self._sampling:
+            return frame
+        page, codec = self._page, codec_for(JPEG_BASELINE)
+        stream = EncodedTile(frame, page.encoding)
+        pixels = codec.decode(stream, page.level.tile_width, page.level.tile_height, page.pixel_format)
+        return codec.encode(pixels, replace(page.encoding, sampling=self._sampling[0]), _SUBSTITUTE_QUALITY)
+
+    def tags(self, software: str, acquired: datetime | None) -> list[Tag]:
         """All tags of the finished page. Raises StoreError when tiles are missing."""
         page, level = self._page, self._page.level
         if len(self._offsets) != level.tile_count:
@@ -182,12 +200,13 @@ class PageSink:
             Tag(277, _SHORT, [samples]),
             Tag(284, _SHORT, [1]),
             Tag(305, _ASCII, _ascii(software)),
-            Tag(306, _ASCII, _ascii(f"{written:%Y:%m:%d %H:%M:%S}")),
             Tag(322, _LONG, [level.tile_width]),
             Tag(323, _LONG, [level.tile_height]),
             Tag(324, _LONG8, self._offsets),
             Tag(325, _LONG8, self._byte_counts),
         ]
+        if acquired is not None:
+            tags.append(Tag(306, _ASCII, _ascii(f"{acquired:%Y:%m:%d %H:%M:%S}")))
         if page.description:
             tags.append(Tag(270, _ASCII, _ascii(page.description)))
         if page.spacing is not None:

@@ -48,7 +48,11 @@ def dicom2tiff(
 
     options = convert.TiffOptions(PlanOptions(quality=jpeg_quality), threads or convert.usable_cores())
     begun = time.monotonic()
-    with open_store(store).open(series) as slide, shown_progress(output.name, quiet=as_json) as observer:
+    opened = open_store(store)
+    record = opened.resolve(series)
+    if record.folder.resolve() in output.resolve().parents:
+        raise click.UsageError(f"{output} lies among the files of the series itself; choose another place")
+    with opened.open(record.series_uid) as slide, shown_progress(output.name, quiet=as_json) as observer:
         plan = convert.dicom_to_tiff(slide, output, options, observer)
     seconds, size = time.monotonic() - begun, output.stat().st_size
     if as_json:

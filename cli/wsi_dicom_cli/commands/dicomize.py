@@ -95,11 +95,14 @@ def dicomize(
         raise click.UsageError("--smooth is for the levels of --pyramid; give both")
     if skip_existing and (uids != "deterministic" or folder is not None):
         raise click.UsageError("--skip-existing needs --uids deterministic and a store")
+    additions = None if dataset is None else read_dataset(dataset)
+    if skip_existing and additions is not None and additions.get("SeriesInstanceUID"):
+        raise click.UsageError("--skip-existing cannot tell slides apart whose SeriesInstanceUID the dataset gives")
     options = convert.DicomizeOptions(
         plan=PlanOptions(pyramid, smooth, None if compression is None else Compression(compression), jpeg_quality),
         uids=convert.UidChoice(uids),
         skip_existing=skip_existing,
-        additions=None if dataset is None else read_dataset(dataset),
+        additions=additions,
         threads=threads or convert.usable_cores(),
     )
     begun = time.monotonic()

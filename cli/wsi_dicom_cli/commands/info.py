@@ -29,12 +29,12 @@ def info(slide: str, store: Path | None, as_json: bool) -> None:
     for name, value in told.items():
         if isinstance(value, list):
             for number, line in enumerate(value):
-                click.echo(f"{name.rstrip('s')} {number}".ljust(18) + _in_words(line))
+                click.echo(f"{name.rstrip('s')} {number}".ljust(24) + _in_words(line))
         elif isinstance(value, dict):
             for key, entry in value.items():
-                click.echo(key.ljust(18) + _in_words(entry))
+                click.echo(key.ljust(24) + _in_words(entry))
         elif value is not None:
-            click.echo(name.replace("_", " ").ljust(18) + str(value))
+            click.echo(name.replace("_", " ").ljust(24) + str(value))
 
 
 def _opened(slide: str, store: Path | None) -> Slide:
@@ -100,5 +100,6 @@ def _in_words(entry: object) -> str:
     if "tiles" in entry:
         words += f", {entry['tiles']} tiles of {entry['tile_width']} x {entry['tile_height']}, {entry['compression']}"
         if entry["um_per_pixel"]:
-            words += f", {entry['um_per_pixel'][0]:g} um/pixel"
+            x, y = entry["um_per_pixel"]
+            words += f", {x:g} um/pixel" if x == y else f", {x:g} x {y:g} um/pixel"
     return words

@@ -24,5 +24,7 @@ def list_series(limit: int | None, store: Path | None, as_json: bool) -> None:
         return
     for record in records:
         size = f"{record.width} x {record.height}" if record.width else f"{record.modality}, no whole slide"
-        about = " ".join(filter(None, (record.patient_id, record.container_identifier, record.description)))
-        click.echo(f"{record.series_uid}  {size}  {record.size / 1e6:.1f} MB  {about}".rstrip())
+        names = (record.patient_id, record.container_identifier, record.description)
+        about = " ".join(name for name in names if name and name != "Unknown")
+        added = f"{record.added.astimezone():%Y-%m-%d %H:%M}"
+        click.echo(f"{record.series_uid}  {added}  {size}  {record.size / 1e6:.1f} MB  {about}".rstrip())

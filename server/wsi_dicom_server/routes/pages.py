@@ -67,7 +67,7 @@ def _associated(image: AssociatedImage) -> tuple[bytes, PictureFormat]:
     encoded = image.encoded()
     if encoded is not None and encoded.encoding.transfer_syntax == JPEG_BASELINE:
         return jpeg_file(encoded), PictureFormat.JPG
-    picture_format = PictureFormat.PNG if image.lossless else PictureFormat.JPG
+    picture_format = PictureFormat.PNG if image.lossy_method is None else PictureFormat.JPG
     return encode_picture(image.pixels(), picture_format), picture_format
 
 
