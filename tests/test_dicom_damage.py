@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,17 @@ def test_damaged_bytes_never_surprise(tmp_path: Path, seed: int) -> None:
         except WsiError as error:
             assert str(error)  # noqa: PT017 - both outcomes are right
     assert opened
+
+
+def test_meta_information_that_claims_4_gib(tmp_path: Path) -> None:
+    path = save_native(tmp_path / "image.dcm", Picture(), native_frames(6))
+    content = path.read_bytes()
+    huge = struct.pack("<HH2sHI", 2, 0x0001, b"OB", 0, 0xFFFFFFF0)
+    path.write_bytes(content[:132] + huge + content[132:])
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptInput, match=r"image\.dcm has a header of more than 64 MiB"):
+            open_series([path])
+        assert tracemalloc.get_traced_memory()[1] < 96 << 20
+    finally:
+        tracemalloc.stop()

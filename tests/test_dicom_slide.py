@@ -12,7 +12,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filereader import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.pixels.processing import convert_color_space
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 from wsidicom import WsiDicom
 
 from tests.foreign_series import (
@@ -26,10 +27,11 @@ from tests.foreign_series import (
     save_native,
     sparse,
 )
+from wsi_dicom.codecs import codec_for, encode_tile
 from wsi_dicom.dicom.slide import open_series
 from wsi_dicom.errors import CodecError, CorruptInput, OutOfBounds
 from wsi_dicom.geometry import Plane, Spacing
-from wsi_dicom.slide import ImageFlavor
+from wsi_dicom.slide import EncodedTile, ImageFlavor
 
 REAL = [
     "gcp_single/bone_jpeg.dcm",
@@ -357,3 +359,42 @@ def test_outside(tmp_path: Path, place: tuple[int, int, int]) -> None:
             slide.tile(*place)
         with pytest.raises(OutOfBounds):
             slide.encoded_tile(*place)
+
+
+@pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_FULL_422"])
+def test_jpeg2000_of_ycbcr_samples(tmp_path: Path, photometric: str) -> None:
+    """YCbCr that JPEG 2000 knows nothing of: no component transform in the stream, and pydicom converts alike."""
+    samples = imagecodecs.jpeg2k_encode(
+        np.random.default_rng(3).integers(16, 240, (TILE, TILE, 3), np.uint8), level=0, codecformat="j2k", mct=False
+    )
+    picture = Picture(TILE, TILE, frames=1, syntax=JPEG2000Lossless, photometric=photometric)
+    path = save(tmp_path / "image.dcm", header(picture), picture.syntax, encapsulate([bytes(samples)]))
+    with open_series([path]) as slide:
+        stored = imagecodecs.jpeg2k_decode(samples)
+        expected = convert_color_space(stored, "YBR_FULL", "RGB")
+        np.testing.assert_allclose(slide.tile(0, 0, 0).astype(int), expected, atol=1)
+        encoding = slide.encoding(0)
+        assert encoding is not None
+        flat = np.full((TILE, TILE, 3), (200, 60, 120), np.uint8)
+        again = EncodedTile(encode_tile(flat, encoding, 90), encoding)
+        decoded = codec_for(encoding.transfer_syntax).decode(again, TILE, TILE, slide.pyramid.pixel_format)
+        np.testing.assert_allclose(decoded.astype(int), flat, atol=2)
+
+
+def test_jpeg_stream_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    """libjpeg would fill the rest with gray and say nothing."""
+    frames = jpeg_frames(6)
+    frames[2] = frames[2][:-100]
+    picture = Picture()
+    path = save(tmp_path / "image.dcm", header(picture), picture.syntax, encapsulate(frames))
+    with open_series([path]) as slide:
+        slide.tile(0, 1, 0)
+        with pytest.raises(CodecError, match="cut off"):
+            slide.tile(0, 2, 0)
+
+
+def test_year_that_no_slide_was_scanned_in(tmp_path: Path) -> None:
+    picture = Picture(attributes={"AcquisitionDateTime": "00010203040506"})
+    path = save(tmp_path / "image.dcm", header(picture), picture.syntax, encapsulate(jpeg_frames(6)))
+    with open_series([path]) as slide:
+        assert slide.metadata.acquired is None

@@ -219,3 +219,58 @@ def test_random_damage_to_the_structure_never_escapes(tmp_path: Path) -> None:
             undamaged += 1
     assert all(path.name in message for message in messages)
     assert min(undamaged, len(messages)) > 20  # both happen, or the test tests nothing
+
+
+def image_directory(side: int, count: int, offsets: int, sizes: int, following: int) -> bytes:
+    """Uncompressed gray in tiles of 16 x 16, with a field of `count` values each for where they are and how long."""
+    fields = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1),
+              (322, 4, 1, 16), (323, 4, 1, 16), (324, 4, count, offsets), (325, 4, count, sizes)]  # fmt: skip
+    return (
+        struct.pack("<H", len(fields))
+        + b"".join(struct.pack("<HHII", *f) for f in fields)
+        + struct.pack("<I", following)
+    )
+
+
+def test_more_offsets_than_tiles_are_not_read(tmp_path: Path) -> None:
+    """A sparse file of one tile, whose fields claim 10^8 values."""
+    path = tmp_path / "sparse.tif"
+    with path.open("wb") as file:
+        file.write(b"II*\0\x08\0\0\0" + image_directory(16, 10**8, 4096, 4096, 0))
+        file.truncate(4096 + 4 * 10**8)
+    tracemalloc.start()
+    try:
+        with open_slide(path) as slide:
+            assert slide.encoded_tile(0, 0, 0) is None
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_directories_that_share_their_offsets(tmp_path: Path, step: int) -> None:
+    """300 pages of 250,000 tiles each in a file of 1 MB: all of one size, or each a pixel smaller than the last."""
+    count, size = 500 * 500, len(image_directory(0, 0, 0, 0, 0))
+    at = 8 + 300 * size
+    path = tmp_path / "shared.tif"
+    path.write_bytes(
+        b"II*\0\x08\0\0\0"
+        + b"".join(
+            image_directory(8000 - step * n, count, at, at, 8 + (n + 1) * size if n < 299 else 0) for n in range(300)
+        )
+        + bytes(4 * count)
+    )
+    refused(path, UnsupportedFormat if step == 0 else CorruptInput)
+
+
+def test_missing_tile_with_an_offset_beyond_the_file(patched: Patch) -> None:
+    path = patched("TileByteCounts", value=0, index=2)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        struct.pack_into("<I", data, file.pages.first.tags["TileOffsets"].valueoffset + 8, 2**32 - 16)
+    path.write_bytes(data)
+    with open_slide(path) as slide:
+        row = list(slide.encoded_row(0, 0))
+        assert row[2] is None
+        assert row == [slide.encoded_tile(0, column, 0) for column in range(slide.pyramid.base.columns)]
+        assert [tile is None for tile in row].count(True) == 1

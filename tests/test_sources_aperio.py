@@ -19,6 +19,7 @@ from skimage.data import immunohistochemistry
 from tests.contracts.source_contract import CopiedJpegContract, OpenslideReader, SourceContract, scan
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
+from wsi_dicom.errors import UnsupportedFormat
 from wsi_dicom.slide import Encoding, ImageFlavor, Slide
 from wsi_dicom.sources import open_slide
 
@@ -244,3 +245,22 @@ def test_missing_tiles_are_white(tmp_path: Path, cmu: Path) -> None:
         assert slide.encoded_tile(0, column, row) is None
         assert slide.tile(0, column, row).min() == 255
         assert slide.encoded_tile(0, column - 1, row) is not None
+
+
+def test_stack_of_planes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stack.svs"
+    pixels: np.ndarray = immunohistochemistry()  # type: ignore[no-untyped-call]
+    with tifffile.TiffWriter(path) as writer:
+        for number in range(2):
+            writer.write(pixels, tile=(256, 256), description=f"Aperio Image Library|Plane = {number}", metadata=None)
+    with pytest.raises(UnsupportedFormat, match=r"stack\.svs: a stack of 2 pages of 512 x 512 pixels"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("written", ["01/02/0003", "01/02/0003|Time Zone = GMT-05:00"])
+def test_year_that_no_slide_was_scanned_in(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "dated.svs"
+    description = f"Aperio Image Library|Time = 10:11:12|Date = {written}"
+    tifffile.imwrite(path, np.zeros((64, 64), np.uint8), tile=(64, 64), description=description, metadata=None)
+    with open_slide(path) as slide:
+        assert slide.metadata.acquired is None

@@ -286,3 +286,11 @@ def test_other_packages_add_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             open_slide(slide)
     finally:
         formats.cache_clear()
+
+
+@pytest.mark.parametrize(("written", "year"), [("0001:02:03 04:05:06", None), ("2024:02:03 04:05:06", 2024)])
+def test_year_of_a_scanner_without_clock(tmp_path: Path, written: str, year: int | None) -> None:
+    path = tmp_path / "dated.tif"
+    tifffile.imwrite(path, PICTURE, tile=(256, 256), datetime=written, metadata=None)
+    with open_slide(path) as slide:
+        assert (slide.metadata.acquired and slide.metadata.acquired.year) == year

@@ -32,3 +32,17 @@ class SlideMetadata:
         """This, with every value that `stronger` tells put over it."""
         told = {f.name: getattr(stronger, f.name) for f in fields(stronger)}
         return replace(self, **{name: value for name, value in told.items() if value not in (None, (), {})})
+
+
+def parse_moment(text: str, *patterns: str) -> datetime | None:
+    """By the first pattern (of strptime) that fits; None when none does, or for a year in which nobody scanned slides.
+
+    Scanners without a clock write year 1, or other years that DICOM cannot hold.
+    """
+    for pattern in patterns:
+        try:
+            moment = datetime.strptime(text, pattern)
+        except ValueError:
+            continue
+        return moment if moment.year >= 1900 else None
+    return None

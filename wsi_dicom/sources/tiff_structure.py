@@ -96,10 +96,10 @@ class TiffDirectory:
     def _first(self, tag: Tag, count: int) -> NDArray[Any]:
         field = self._fields[tag]
         kind = np.dtype(self.file.byte_order + _TYPE_CODES.get(field.type, "V"))
-        if not kind.itemsize:
+        size = kind.itemsize * (2 if field.type in _RATIONALS else 1)
+        if not size or field.values * size > self.file.size:
             raise self.corrupt(f"field {tag.name} has {field.values} values of type {field.type}")
-        size = count * kind.itemsize * (2 if field.type in _RATIONALS else 1)
-        return np.frombuffer(self.file.read(field.offset, size, self.place), dtype=kind)
+        return np.frombuffer(self.file.read(field.offset, count * size, self.place), dtype=kind)
 
     def integers(self, tag: Tag, limit: int = 256) -> list[int]:
         """All values of a field of whole numbers, none when it is absent. Raises CorruptInput, above `limit` also."""
