@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pty
 import random
 import re
 import shutil
@@ -21,6 +22,7 @@ from tests.oracles import assert_conformant
 from wsi_dicom.stores.local import LocalStore
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-small.tif"
+LARGE = SAMPLE.with_name("ihc-8k.svs")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -185,7 +187,7 @@ class TestBadInput:
     def test_no_space_left(self, run: Run, tmp_path: Path) -> None:
         """A limit on the size of files stands for a full disk: both end a write with an OSError."""
         said = subprocess.run(
-            ["bash", "-c", f"ulimit -f 100; trap '' XFSZ; {Path(sys.executable).parent}/dicomize {SAMPLE} --pyramid"],
+            ["bash", "-c", f"ulimit -f 1000; trap '' XFSZ; {Path(sys.executable).parent}/dicomize {LARGE} --pyramid"],
             capture_output=True, text=True, check=False,
             env={**os.environ, "WSI_DICOM_STORE": str(tmp_path / "store")},
         )  # fmt: skip
@@ -217,3 +219,27 @@ def test_an_ambiguous_beginning_lists_what_it_may_mean(run: Run) -> None:
     uids = [json.loads(run("dicomize", SAMPLE, "--json").stdout)["series"] for _ in range(2)]
     said = run("dicom2tiff", "2.25.", "out.tif", code=2).stderr
     assert all(uid in said for uid in uids)
+
+
+@pytest.mark.parametrize("command", [["wsi-dicom"], ["wsi-dicom", "index"]])
+def test_a_command_of_commands_alone_tells_what_there_is(run: Run, command: list[str]) -> None:
+    alone = run(*command)
+    assert alone.stdout == run(*command, "--help").stdout
+    assert len(alone.stdout.splitlines()) > 5
+    assert alone.stderr == ""
+
+
+def test_the_bar_shows_a_name_as_it_is(tmp_path: Path) -> None:
+    """Square brackets are markup to what draws the bar."""
+    source = shutil.copy(SAMPLE, tmp_path / "a[red]b.tif")
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [Path(sys.executable).parent / "dicomize", source], stdout=subprocess.DEVNULL, stderr=theirs, check=True,
+            env={**os.environ, "WSI_DICOM_STORE": str(tmp_path / "store"), "COLUMNS": "150", "TERM": "xterm"},
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert b"a[red]b.tif" in os.read(ours, 1 << 16)
+    finally:
+        os.close(ours)
+        os.close(theirs)

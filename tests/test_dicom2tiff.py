@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,6 +207,55 @@ class TestOutput:
         store, uid = series
         with store.open(uid) as slide, pytest.raises(InvalidRequest, match="folder"):
             dicom_to_tiff(slide, tmp_path, TiffOptions())
+
+    def test_what_is_no_file_stays(self, series: tuple[LocalStore, str], tmp_path: Path) -> None:
+        store, uid = series
+        pipe, link, loop = tmp_path / "pipe", tmp_path / "link", tmp_path / "loop"
+        os.mkfifo(pipe)
+        link.symlink_to(pipe)
+        loop.symlink_to(loop)
+        for output in (pipe, link, loop):
+            with store.open(uid) as slide, pytest.raises(InvalidRequest, match=f"{output.name}: is not a regular file"):
+                dicom_to_tiff(slide, output, TiffOptions())
+        assert pipe.is_fifo()
+        assert link.is_symlink()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "loop", "pipe", "store"]
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_a_link_stays_and_its_target_is_replaced(
+        self, series: tuple[LocalStore, str], tmp_path: Path, exists: bool
+    ) -> None:
+        store, uid = series
+        (tmp_path / "elsewhere").mkdir()
+        target, link = tmp_path / "elsewhere" / "target.tif", tmp_path / "out.tif"
+        if exists:
+            target.write_bytes(b"old")
+        link.symlink_to(target)
+        with store.open(uid) as slide:
+            dicom_to_tiff(slide, link, TiffOptions())
+        assert link.readlink() == target
+        assert not target.is_symlink()
+        assert tifffile.imread(target).ndim == 3
+        assert [path.name for path in target.parent.iterdir()] == ["target.tif"]
+
+    def test_the_longest_name(self, series: tuple[LocalStore, str], tmp_path: Path) -> None:
+        store, uid = series
+        output = tmp_path / ("n" * 251 + ".tif")
+        with store.open(uid) as slide:
+            dicom_to_tiff(slide, output, TiffOptions())
+        assert output.is_file()
+
+    def test_no_space_left(self, series: tuple[LocalStore, str], tmp_path: Path) -> None:
+        """A limit on the size of files stands for a full disk; the last of the data are written when it closes."""
+        _, uid = series
+        program = Path(sys.executable).parent / "dicom2tiff"
+        said = subprocess.run(
+            ["bash", "-c", f"ulimit -f 100; trap '' XFSZ; {program} {uid} out.tif --store {tmp_path / 'store'}"],
+            capture_output=True, text=True, check=False, cwd=tmp_path,
+        )  # fmt: skip
+        assert said.returncode == 2
+        assert re.fullmatch(rf"dicom2tiff: \S*out\.tif: cannot be written: {os.strerror(errno.EFBIG)}\n", said.stderr)
+        assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 @given(spacing=st.floats(1e-5, 0.1))

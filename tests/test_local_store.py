@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 import signal
@@ -18,9 +20,12 @@ import pytest
 from pydicom.filereader import dcmread
 
 from tests.contracts.store_contract import FRAMES, StoreContract, write_series
-from wsi_dicom.errors import CorruptInput, InvalidRequest, StoreError, UnsupportedFormat
+from wsi_dicom.convert import DicomizeOptions, UidChoice, dicomize
+from wsi_dicom.errors import CorruptInput, InvalidRequest, NotFound, StoreError, UnsupportedFormat
+from wsi_dicom.plan import ConversionPlan
 from wsi_dicom.stores.folder import FolderStore
 from wsi_dicom.stores.local import LocalStore
+from wsi_dicom.stores.staging import staging_folder
 
 # Adds series after series, deletes every third, and says so; `sys.argv` is the store, a work folder, and how many.
 WORKER = """
@@ -242,11 +247,187 @@ def test_damaged_index(store: LocalStore, tmp_path: Path) -> None:
     store.close()
     index = tmp_path / "store" / "index.sqlite"
     index.write_bytes(b"this is no database" * 1000)
-    with pytest.raises(StoreError, match=r"index\.sqlite cannot be used .* remove it"):
+    with pytest.raises(StoreError, match=r"index\.sqlite cannot be used .* index rebuild"):
         LocalStore(tmp_path / "store")
 
 
+@pytest.mark.parametrize("beyond", [0, 4096])  # the whole file, or only what lies behind the first page
+def test_damaged_index_is_rebuilt(store: LocalStore, tmp_path: Path, beyond: int) -> None:
+    records = [store.add(write_series(tmp_path / str(number))) for number in range(3)]
+    store.close()
+    index = tmp_path / "store" / "index.sqlite"
+    whole = index.read_bytes()
+    damaged = whole[:beyond] + random.Random(1).randbytes(len(whole) - beyond)
+    index.write_bytes(damaged)
+    Path(f"{index}-wal").write_bytes(b"of the damaged one")
+    command: list[Path | str] = [
+        Path(sys.executable).with_name("wsi-dicom"),
+        "index",
+        "rebuild",
+        "--store",
+        tmp_path / "store",
+    ]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (0, "3 series\n")
+    assert "index.sqlite.damaged" in said.stderr
+    assert index.with_name("index.sqlite.damaged").read_bytes() == damaged
+    again = check_whole(tmp_path / "store")
+    assert list(again.search()) == records[::-1]
+    again.close()
+
+
+@pytest.mark.parametrize("left", ["nothing", "tables"])
+def test_index_whose_making_was_interrupted(store: LocalStore, tmp_path: Path, left: str) -> None:
+    record = store.add(write_series(tmp_path / "in"))
+    store.close()
+    index = tmp_path / "store" / "index.sqlite"
+    if left == "nothing":
+        index.write_bytes(b"")
+    else:
+        with sqlite3.connect(index) as connection:
+            connection.execute("DELETE FROM series")
+            connection.execute("DELETE FROM schema_version")
+        connection.close()
+    again = LocalStore(tmp_path / "store")
+    assert list(again.search()) == [record]
+    again.close()
+
+
+def test_version_comes_with_the_rows(store: LocalStore, tmp_path: Path) -> None:
+    """Killed while the headers are read: the third series is a pipe, at which the reader waits for ever."""
+    records = [store.add(write_series(tmp_path / str(number), f"1.2.{number}")) for number in range(2)]
+    store.close()
+    root = tmp_path / "store"
+    for file in root.glob("index.sqlite*"):
+        file.unlink()
+    pipe = root / "series" / "1.3" / "1.dcm"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)
+    opener = start("import sys; from pathlib import Path; from wsi_dicom.stores.local import LocalStore\n"
+                   "LocalStore(Path(sys.argv[1]))", root)  # fmt: skip
+    writer = os.open(pipe, os.O_WRONLY)  # returns when the opener has got there
+    opener.kill()
+    opener.communicate()
+    os.close(writer)
+    shutil.rmtree(pipe.parent)
+    again = LocalStore(root)
+    assert list(again.search()) == records[::-1]
+    again.close()
+
+
+def refuse(root: Path, event: str) -> None:
+    """Makes the index refuse one kind of change, as a full disk would."""
+    with sqlite3.connect(root / "index.sqlite") as index:
+        index.execute(f"CREATE TRIGGER full BEFORE {event} BEGIN SELECT RAISE(FAIL, 'no space'); END")
+    index.close()
+
+
+def allow(root: Path) -> None:
+    with sqlite3.connect(root / "index.sqlite") as index:
+        index.execute("DROP TRIGGER full")
+    index.close()
+
+
+def test_stored_is_stored_whatever_fails_later(
+    store: LocalStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "store"
+    store.add(write_series(tmp_path / "first"))
+    refuse(root, "UPDATE ON series WHEN NEW.state = 'stored'")
+    record = store.add(write_series(tmp_path / "in"))
+    assert record.series_uid in caplog.text
+    allow(root)
+    again = check_whole(root)
+    assert again.find(record.series_uid) == record
+    again.close()
+
+
+def test_deleted_is_deleted_whatever_fails_later(store: LocalStore, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    record = store.add(write_series(tmp_path / "in"))
+    refuse(root, "DELETE ON series")
+    assert store.delete(record.series_uid) == record
+    assert store.find(record.series_uid) is None
+    allow(root)
+    again = check_whole(root)
+    assert not list(again.search())
+    again.add(write_series(tmp_path / "in", record.series_uid))
+    again.close()
+
+
+def test_a_disk_that_fails_after_the_renaming(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No real disk fails on demand, hence the false `fsync`."""
+    record = store.add(write_series(tmp_path / "in"))
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        store.delete(record.series_uid)
+    assert store.find(record.series_uid) is None
+    check_whole(tmp_path / "store").close()
+
+
+def test_no_space_for_a_staging_folder(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock file still found its place, the folder does not."""
+    store.add(write_series(tmp_path / "in"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", fail)
+        with pytest.raises(StoreError, match="cannot be written"), staging_folder(tmp_path / "store" / "staging"):
+            pass
+    assert not list((tmp_path / "store" / "staging").iterdir())
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_new_store_is_made_by_the_first_series(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    store = LocalStore(root)
+    assert not list(store.search())
+    assert store.find("1.2.3.4") is None
+    with pytest.raises(NotFound):
+        store.resolve("1.2.3.4")
+    assert not root.exists()
+    other = LocalStore(root)
+    record = other.add(write_series(tmp_path / "in"))
+    assert list(store.search()) == [record]
+    store.close()
+    other.close()
+
+
+@pytest.mark.parametrize("option", ["--store", "--folder"])
+def test_failing_dicomize_makes_nothing(tmp_path: Path, option: str) -> None:
+    bad = tmp_path / "bad.svs"
+    bad.write_bytes(b"no slide")
+    command: list[Path | str] = [Path(sys.executable).with_name("dicomize"), bad, option, tmp_path / "new"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_stored_already_is_told_before_the_conversion(store: LocalStore, slides: Path) -> None:
+    class Watch:
+        def planned(self, plan: ConversionPlan) -> None:
+            pytest.fail("the conversion began")
+
+        def advanced(self, tiles: int, pixels: int) -> None:
+            pytest.fail("the conversion went on")
+
+    source = slides / "aperio" / "CMU-1-Small-Region.svs"
+    options = DicomizeOptions(uids=UidChoice.DETERMINISTIC)
+    done = dicomize(source, store, options)
+    with pytest.raises(StoreError, match=f"{done.series.series_uid} is already stored"):
+        dicomize(source, store, options, Watch())
+
+
 def test_index_of_another_version(store: LocalStore, tmp_path: Path) -> None:
+    store.add(write_series(tmp_path / "in"))
     store.close()
     with sqlite3.connect(tmp_path / "store" / "index.sqlite") as index:
         index.execute("UPDATE schema_version SET version = 99")
@@ -372,5 +553,21 @@ def test_folder_patterns(tmp_path: Path, pattern: str) -> None:
 def test_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "absent" / "out"):
-        with pytest.raises(StoreError, match=str(folder)):
-            FolderStore(folder)
+        with pytest.raises(StoreError, match=str(folder)), FolderStore(folder).staging():
+            pass
+
+
+def test_folder_moves_only_out_of_its_own_staging(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "elsewhere" / ".wsi-dicom-mine")
+    FolderStore(tmp_path / "out").add(files)
+    assert all(file.exists() for file in files)
+
+
+def test_folder_is_not_left_by_a_failure(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    store = FolderStore(folder)
+    assert not folder.exists()
+    with suppress(KeyError), store.staging() as staging:
+        write_series(staging)
+        raise KeyError
+    assert not folder.exists()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +165,27 @@ def test_a_missing_tile_is_encoded_like_its_level(tmp_path: Path) -> None:
     plan, levels = build(slide, tmp_path, compression=None)
     assert [level.action for level in plan.levels] == [Action.COPY, Action.DERIVE, Action.DERIVE]
     assert np.abs(levels[0].astype(int) - pixels).mean() < 4
+
+
+def test_a_full_scratch_folder_is_named(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk. It is the process's own, so another one has it."""
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from wsi_dicom.errors import StoreError
+from wsi_dicom.pyramid.band import BYTES_IN_MEMORY, EncodedBand, PlacedTile
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (BYTES_IN_MEMORY, BYTES_IN_MEMORY))
+try:
+    with EncodedBand(Path(sys.argv[1])) as band:
+        for size in (int(size) for size in sys.argv[2:]):
+            band.add([PlacedTile(0, size, bytes(size))])
+        band.write_to(None)
+except StoreError as error:
+    print(error)
+"""
+    for sizes in ([9 << 20], [8 << 20, 100]):  # too much at once; what only a flush finds out
+        said = subprocess.run(
+            [sys.executable, "-c", program, tmp_path, *map(str, sizes)], capture_output=True, text=True, check=True
+        )
+        assert said.stdout == f"{tmp_path}: cannot hold tiles for a while: {os.strerror(errno.EFBIG)}\n"

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import openslide
 import pytest
@@ -13,18 +16,19 @@ from tests.array_slide import ArraySlide
 from tests.served import SAMPLE
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import InvalidRequest
-from wsi_dicom.geometry import Level, Pyramid, Region
+from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Region
 from wsi_dicom.render import (
     ImageRequest,
     PictureFormat,
     Quality,
     TileAddress,
+    encode_picture,
     jpeg_file,
     render,
     scaled_region,
     stored_tile,
 )
-from wsi_dicom.slide import EncodedTile, Encoding
+from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 from wsi_dicom.sources import open_slide
 
 TISSUE = immunohistochemistry()  # 512 x 512, real colours
@@ -53,14 +57,57 @@ def test_shrinking_by_whole_factors_is_the_mean_of_blocks(factor):
     np.testing.assert_allclose(got, expected, atol=1)
 
 
-def test_large_regions_read_in_bands_give_the_same_means():
-    """Four million pixels and more are read band by band; blocks of 9 pixels do not divide them."""
-    pixels = np.tile(TISSUE, (5, 5, 1))[:2500, :2503]
+@pytest.mark.parametrize("size", [(67, 67), (1000, 750), (1711, 2222), (3003, 2900), (2, 3000)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_large_regions_read_in_bands_are_those_scaled_in_one_piece(size, kind):
+    """Eight million pixels and more are read in bands, which do not end where pixels of the result do.
+
+    OpenCV leaves out what covers less than a thousandth of a pixel, which shows in 16 bits.
+    """
+    pixels = np.random.default_rng(2).integers(0, np.iinfo(kind).max, (3000, 3003, 1), kind)
     slide = ArraySlide(pixels, (256, 256))
-    got = scaled_region(slide, ImageRequest(slide.pyramid.base.bounds, 67, 67))
-    expected = np.asarray(Image.fromarray(pixels).resize((67, 67), Image.Resampling.BOX))
-    assert psnr(expected, got) > 30
-    assert max(slide.decoded.values()) <= 2
+    got = scaled_region(slide, ImageRequest(slide.pyramid.base.bounds, *size))
+    expected = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)[..., np.newaxis]
+    assert got.dtype == kind
+    np.testing.assert_allclose(got.astype(int), expected.astype(int), atol=max(1, np.iinfo(kind).max // 1000))
+    assert set(slide.decoded.values()) == {1}
+
+
+@pytest.mark.parametrize("size", [(1024, 1024), (3072, 16), (4096, 300)])
+def test_memory_holds_the_result_and_a_band(size):
+    """A row of tiles, decoded on demand, stands for a slide of 201 MB."""
+    slide = RepeatedTile(8192)
+    tracemalloc.start()
+    try:
+        got = scaled_region(slide, ImageRequest(slide.pyramid.base.bounds, *size))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert got.shape == (size[1], size[0], 3)
+    assert peak < 2 * got.nbytes + (32 << 20)
+
+
+class RepeatedTile(ArraySlide):
+    """A slide of side x side pixels that repeats one picture."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__(TISSUE, (512, 512))
+        self.pyramid = replace(self.pyramid, levels=(Level(side, side, 512, 512),))
+
+    def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
+        return TISSUE
+
+
+@pytest.mark.parametrize(
+    ("picture_format", "longest"),
+    [(PictureFormat.JPG, 65500), (PictureFormat.WEBP, 16383), (PictureFormat.GIF, 65535)],
+)
+def test_what_a_format_cannot_hold_is_refused(picture_format, longest):
+    fits = np.zeros((1, longest, 3), np.uint8)
+    assert Image.open(io.BytesIO(encode_picture(fits, picture_format))).size == (longest, 1)
+    for shape in ((1, longest + 1, 3), (longest + 1, 1, 3)):
+        with pytest.raises(InvalidRequest, match=f"at most {longest} pixels on a side"):
+            encode_picture(np.zeros(shape, np.uint8), picture_format)
 
 
 def test_enlarging_is_close_to_another_lanczos():

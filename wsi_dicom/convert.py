@@ -92,10 +92,11 @@ def dicomize(
         plan = make_plan(slide, options.plan, DICOM)
         seed = _seed(source, plan, additions) if options.uids is UidChoice.DETERMINISTIC else None
         identity = choose_identity(seed, additions)
-        if options.skip_existing:
-            existing = destination.find(identity.series_uid)
-            if existing is not None:
+        existing = destination.find(identity.series_uid)
+        if existing is not None:
+            if options.skip_existing:
                 return Dicomized(existing)
+            raise StoreError(f"series {existing.series_uid} is already stored in {existing.folder}")
         logger.info("%s: %s", slide.name, plan)
         folder = stack.enter_context(destination.staging())
         writer = SeriesWriter(folder, slide, plan, identity, additions)
@@ -123,33 +124,32 @@ def dicom_to_tiff(slide: Slide, output: Path, options: TiffOptions, observer: Ob
     plan = make_plan(slide, options.plan, TIFF)
     logger.info("%s: %s", slide.name, plan)
     pyramid = slide.pyramid
-    with _staged_beside(output) as staged:
-        with TiffWriter(
+    with (
+        _staged_beside(output) as staged,
+        TiffWriter(
             staged,
             largest_total=sum(largest_total(slide, level) for level in plan.levels),
             software=f"wsi-dicom {__version__}",
             acquired=slide.metadata.acquired,
-        ) as writer:
-            finest = plan.levels[0].output
-            sinks = [
-                writer.add_page(
-                    Page(
-                        level.output,
-                        level.encoding,
-                        plan.pixel_format,
-                        spacing=pyramid.spacing
-                        and pyramid.spacing.scaled(
-                            finest.width / level.output.width, finest.height / level.output.height
-                        ),
-                        reduced=number > 0,
-                        description=_tiff_description(slide),
-                        icc_profile=slide.metadata.icc_profile,
-                    )
+        ) as writer,
+    ):
+        finest = plan.levels[0].output
+        sinks = [
+            writer.add_page(
+                Page(
+                    level.output,
+                    level.encoding,
+                    plan.pixel_format,
+                    spacing=pyramid.spacing
+                    and pyramid.spacing.scaled(finest.width / level.output.width, finest.height / level.output.height),
+                    reduced=number > 0,
+                    description=_tiff_description(slide),
+                    icc_profile=slide.metadata.icc_profile,
                 )
-                for number, level in enumerate(plan.levels)
-            ]
-            _write(slide, plan, sinks, options.threads, staged.parent, observer)
-        staged.replace(output)
+            )
+            for number, level in enumerate(plan.levels)
+        ]
+        _write(slide, plan, sinks, options.threads, staged.parent, observer)
     return plan
 
 
@@ -183,15 +183,26 @@ def _seed(source: Path, plan: ConversionPlan, additions: Dataset) -> str:
 
 @contextmanager
 def _staged_beside(output: Path) -> Iterator[Path]:
-    """A path in a private folder on the file system of `output`; the folder goes when the context ends."""
-    if output.is_dir():
+    """A path in a private folder beside `output`, whose place the file there takes when the context ends well.
+
+    Of a symbolic link it takes the target's place. Raises InvalidRequest (a folder, a device, a pipe), StoreError.
+    """
+    target = Path(os.path.realpath(output))  # Path.resolve raises RuntimeError in a loop of links
+    if target.is_dir():
         raise InvalidRequest(f"{output}: is a folder; give the name of a file")
+    if os.path.lexists(target) and not target.is_file():
+        raise InvalidRequest(f"{output}: is not a regular file; give the name of one, or of none yet")
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        folder = Path(tempfile.mkdtemp(prefix=".wsi-dicom-", dir=target.parent))
     except OSError as error:
         raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
+    staged = folder / target.name
     try:
-        yield folder / output.name
+        yield staged
+        try:
+            staged.replace(target)
+        except OSError as error:
+            raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(folder)
 

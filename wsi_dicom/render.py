@@ -6,8 +6,10 @@ Knows nothing of HTTP: the IIIF routes, the associated images and whoever wants 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,8 +24,8 @@ from wsi_dicom.region import MAX_PIXELS, read_region
 from wsi_dicom.slide import EncodedTile, Pixels, Slide
 
 JPEG_QUALITY: Final = 90
-_BAND_PIXELS: Final = 1 << 22
-_MAX_BLOCK: Final = 64
+_BAND_PIXELS: Final = 1 << 23
+_SUM_PIXELS: Final = 1 << 15
 _WHITE_FROM: Final = 128
 
 
@@ -57,6 +59,9 @@ _PILLOW: Final[dict[PictureFormat, dict[str, Any]]] = {
     PictureFormat.TIF: {"format": "TIFF", "compression": "tiff_adobe_deflate"},
     PictureFormat.GIF: {"format": "GIF"},
 }
+
+# Of libjpeg (JPEG_MAX_DIMENSION), of WebP's 14 bits and of GIF's 16.
+_LONGEST_SIDE: Final = {PictureFormat.JPG: 65_500, PictureFormat.WEBP: 16_383, PictureFormat.GIF: 65_535}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +182,18 @@ def encode_picture(
     *,
     jpeg_quality: int = JPEG_QUALITY,
 ) -> bytes:
-    """(height, width, samples), gray or colour, 8 or 16 bits, as a file of 8 bits per sample. Raises CodecError."""
+    """(height, width, samples), gray or colour, 8 or 16 bits, as a file of 8 bits per sample.
+
+    Raises InvalidRequest when a side is longer than the format can hold, CodecError.
+    """
     from PIL import Image
 
+    height, width = pixels.shape[:2]
+    if max(width, height) > (limit := _LONGEST_SIDE.get(picture_format, max(width, height))):
+        raise InvalidRequest(
+            f"a {picture_format.name} picture holds at most {limit} pixels on a side, not {width} x {height}; "
+            "ask for a smaller one, or for PNG or TIF"
+        )
     pixels = _in_quality(_eight_bits(pixels), quality)
     if picture_format is PictureFormat.JPG:
         codec = codec_for(JPEG_BASELINE)
@@ -201,34 +215,53 @@ def _on_level(region: Region, base: Level, level: Level) -> Region:
 
 
 def _reduced(slide: Slide, index: int, source: Region, request: ImageRequest) -> Pixels:
-    """The source pixels, averaged over whole blocks until they are four times finer than what is asked for.
+    """The source pixels as area averages on each axis that shrinks, exactly as if scaled in one piece.
 
-    Read in bands, so that a small picture of a large region never holds the region. Blocks rarely end where the region
-    does; four times finer, what that shifts at the far edges stays below a quarter of a pixel.
+    A source larger than a band and the result is read in bands, so that memory holds the result and a band.
     """
-    across = min(max(1, source.width // (4 * request.width)), _MAX_BLOCK)
-    down = min(max(1, source.height // (4 * request.height)), _MAX_BLOCK)
-    if across * down == 1 or source.width * source.height <= _BAND_PIXELS:
+    if source.width * source.height <= max(_BAND_PIXELS, request.width * request.height):
         return read_region(slide, index, source, request.plane, max_pixels=source.width * source.height)
-    # Several rows of tiles at once where they fit, because a row of tiles at a border of bands is decoded twice.
-    height = max(1, _BAND_PIXELS // source.width // down) * down
-    bands = []
-    for y in range(source.y, source.bottom, height):
-        band = Region(source.x, y, source.width, min(height, source.bottom - y))
-        pixels = read_region(slide, index, band, request.plane, max_pixels=band.width * band.height)
-        bands.append(_block_means(pixels, across, down))
-    return np.concatenate(bands)
+    width, height = min(request.width, source.width), min(request.height, source.height)
+    return _averaged_rows(_narrow_bands(slide, index, source, request.plane, width), source.height, height)
 
 
-def _block_means(pixels: Pixels, across: int, down: int) -> Pixels:
-    """Means over blocks of pixels; blocks cut by the right or lower edge count the edge again."""
-    import cv2
+def _narrow_bands(slide: Slide, index: int, source: Region, plane: Plane, width: int) -> Iterator[Pixels]:
+    """The source from top to bottom, scaled to `width`; by rows of tiles where they fit, which decodes none twice."""
+    tile_height, most = slide.pyramid.level(index).tile_height, max(1, _BAND_PIXELS // source.width)
+    y = source.y
+    while y < source.bottom:
+        bottom = min((y // tile_height + 1) * tile_height, y + most, source.bottom)
+        band = Region(source.x, y, source.width, bottom - y)
+        narrow = _scaled(
+            read_region(slide, index, band, plane, max_pixels=band.width * band.height), width, band.height
+        )
+        step = max(1, _SUM_PIXELS // width)
+        yield from (narrow[top : top + step] for top in range(0, band.height, step))
+        y = bottom
 
-    height, width = -(-pixels.shape[0] // down), -(-pixels.shape[1] // across)
-    below, right = height * down - pixels.shape[0], width * across - pixels.shape[1]
-    if below or right:
-        pixels = _with_samples(cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REPLICATE))
-    return _with_samples(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+
+def _averaged_rows(bands: Iterator[Pixels], source_height: int, height: int) -> Pixels:
+    """Means over the rows that each of `height` rows covers, in parts too, of bands with `source_height` rows together.
+
+    A mean is the difference between the sums of all rows above its lower and above its upper edge.
+    """
+    edges = np.arange(1, height + 1) * source_height / height
+    first = next(bands)
+    means = np.empty((height, *first.shape[1:]), first.dtype)
+    above = upper = np.zeros((1, *first.shape[1:]))
+    y = row = 0
+    for band in chain((first,), bands):
+        sums = np.cumsum(band, axis=0, dtype=np.float64)
+        sums += above
+        end = int(np.searchsorted(edges, y + len(band), side="right"))
+        if end > row:
+            last = np.ceil(edges[row:end]).astype(np.intp) - 1 - y
+            beyond = (last + 1 + y - edges[row:end])[:, np.newaxis, np.newaxis]
+            lower = sums[last] - beyond * band[last]
+            means[row:end] = np.rint(np.diff(lower, axis=0, prepend=upper) * (height / source_height))
+            upper = lower[-1:]
+        above, y, row = sums[-1:], y + len(band), end
+    return means
 
 
 def _scaled(pixels: Pixels, width: int, height: int) -> Pixels:

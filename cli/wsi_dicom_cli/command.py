@@ -60,9 +60,12 @@ class Command(_OneLineErrors):
 
 
 class Group(_OneLineErrors, click.Group):
-    """A command of commands."""
+    """A command of commands. Alone, it tells what there is."""
 
     command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
 
 
 def _as_switch(ctx: click.Context, argument: str, switches: dict[str, click.Option]) -> str:

@@ -60,7 +60,7 @@ def version_option(command: Decorated) -> Decorated:
     return click.version_option(__version__, message="%(prog)s %(version)s")(command)
 
 
-def open_store(store: Path | None, *, create: bool = False) -> LocalStore:
+def open_store(store: Path | None, *, create: bool = False, replace_damaged: bool = False) -> LocalStore:
     """The store that the user named, or the default one. Raises StoreError, also for one that is not there.
 
     Only commands that may be the first to be used `create` it: a mistyped name is no empty store.
@@ -69,4 +69,4 @@ def open_store(store: Path | None, *, create: bool = False) -> LocalStore:
 
     if store is not None and not store.name and not store.is_absolute():  # an unset variable of a shell
         raise click.UsageError("--store is empty")
-    return LocalStore(store or default_store_root(), create=create)
+    return LocalStore(store or default_store_root(), create=create, replace_damaged=replace_damaged)

@@ -36,7 +36,7 @@ def _bar() -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%  {task.fields[tiles]:,} tiles  {task.fields[speed]:.0f} MP/s"),
         TimeRemainingColumn(),

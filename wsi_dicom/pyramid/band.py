@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from wsi_dicom.errors import StoreError
 from wsi_dicom.frames import FrameSink
 
 BYTES_IN_MEMORY = 8 << 20
@@ -23,21 +25,35 @@ class PlacedTile(NamedTuple):
 
 
 class EncodedBand:
-    """Takes tiles in any order and gives them back in row-major order. A context manager."""
+    """Takes tiles in any order and gives them back in row-major order. A context manager.
+
+    Raises StoreError when the scratch folder cannot be written.
+    """
 
     def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
         self._file = tempfile.SpooledTemporaryFile(BYTES_IN_MEMORY, dir=str(scratch))  # noqa: SIM115 - closed by __exit__
         self._places: dict[tuple[int, int], tuple[int, int]] = {}
 
     def add(self, tiles: Iterable[PlacedTile]) -> None:
-        for row, column, data in tiles:
-            self._places[row, column] = self._file.tell(), len(data)
-            self._file.write(data)
+        with self._named_failures():
+            for row, column, data in tiles:
+                self._places[row, column] = self._file.tell(), len(data)
+                self._file.write(data)
 
     def write_to(self, sink: FrameSink) -> None:
         for _, (offset, length) in sorted(self._places.items()):
-            self._file.seek(offset)
-            sink.write(self._file.read(length))
+            with self._named_failures():
+                self._file.seek(offset)
+                data = self._file.read(length)
+            sink.write(data)
+
+    @contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"{self._scratch}: cannot hold tiles for a while: {error.strerror}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -45,4 +61,5 @@ class EncodedBand:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what the buffer still holds need not reach a file that goes away
+            self._file.close()

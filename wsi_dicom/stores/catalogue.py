@@ -23,8 +23,10 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    inspect,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -67,6 +69,10 @@ _SEARCHABLE: Final = tuple(name for name in _RECORD_FIELDS if isinstance(_series
 _record_columns: Final = tuple(_series.c[name] for name in _RECORD_FIELDS)
 
 
+class DamagedIndex(StoreError):
+    """SQLite does not take the file for a database, or not for a sound one."""
+
+
 class Catalogue:
     """Rows come and go in three steps, so that a killed process leaves a trace of what it was doing:
 
@@ -75,7 +81,7 @@ class Catalogue:
     """
 
     def __init__(self, path: Path, series_folder: Path, *, read_only: bool) -> None:
-        """Opens the SQLite file, or makes it."""
+        """Opens the SQLite file; one that is new lists nothing, and is not `complete`, before `replace_all`."""
         self._path = path
         self._series_folder = series_folder
         mode = "rwc"
@@ -91,24 +97,33 @@ class Catalogue:
         if not read_only:
             event.listen(self._engine, "connect", _write_ahead)
         try:
-            self._check_version(create=not read_only)
+            self.complete = self._has_version()
         except StoreError:
             self.close()
             raise
+        if read_only and not self.complete:
+            self.close()
+            raise StoreError(f"the index {path} is not complete: who may write there has to open the store once")
 
-    def _check_version(self, *, create: bool) -> None:
+    def _has_version(self) -> bool:
+        """False for an index whose making was never finished: the version comes with the first rows."""
         with self._reported(), self._engine.connect() as connection:
-            if create:
-                _schema.create_all(connection)
-                if connection.scalar(select(_version.c.version)) is None:
-                    connection.execute(insert(_version).values(version=_VERSION))
-                connection.commit()
+            if not inspect(connection).has_table(_version.name):
+                return False
             found = connection.scalar(select(_version.c.version))
-        if found != _VERSION:
+        if found not in (None, _VERSION):
             raise StoreError(
                 f"{self._path} is an index of version {found}, this program needs {_VERSION}: remove it, and it is "
                 "made again from the files"
             )
+        return found is not None
+
+    def check(self) -> None:
+        """Reads all of the index. Raises DamagedIndex."""
+        with self._reported(), self._engine.connect() as connection:
+            verdict = connection.scalar(text("PRAGMA quick_check(1)"))
+        if verdict != "ok":
+            raise DamagedIndex(f"the index {self._path} is damaged: {verdict}")
 
     def add_pending(self, record: SeriesRecord) -> bool:
         """False when the series is there already, in any state."""
@@ -140,10 +155,15 @@ class Catalogue:
         """Forgets every row and stores these instead, in one transaction. Returns how many there are."""
         count = 0
         with self._reported(), self._engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN")  # sqlite3 begins by itself only before rows, not before tables
+            _schema.create_all(connection)
+            connection.execute(delete(_version))
             connection.execute(delete(_series))
+            connection.execute(insert(_version).values(version=_VERSION))
             for record in records:
                 connection.execute(insert(_series).values(_row(record, STORED)))
                 count += 1
+        self.complete = True
         return count
 
     def exact(self, identifier: str) -> SeriesRecord | None:
@@ -183,10 +203,23 @@ class Catalogue:
             yield
         except SQLAlchemyError as error:
             reason = getattr(error, "orig", None) or error
-            raise StoreError(
-                f"the index {self._path} cannot be used ({reason}); if it is damaged, remove it: it is made again from "
-                "the files"
+            code = getattr(reason, "sqlite_errorcode", 0) & 0xFF  # the higher bits tell which kind of it
+            kind = DamagedIndex if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else StoreError
+            raise kind(
+                f"the index {self._path} cannot be used ({reason}); if it is damaged, "
+                f"`wsi-dicom index rebuild --store {self._path.parent}` makes it again from the files"
             ) from error
+
+
+def set_aside(path: Path) -> Path:
+    """Renames an index that nobody uses, and says to what. Raises OSError."""
+    kept = path.with_name(f"{path.name}.damaged")
+    for suffix in ("-wal", "-shm", ""):  # SQLite would take a side file without its index for that of the next one
+        source, target = Path(f"{path}{suffix}"), Path(f"{kept}{suffix}")
+        target.unlink(missing_ok=True)
+        if source.exists():
+            source.rename(target)
+    return kept
 
 
 def _stored() -> Select[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,10 @@ class FolderStore:
     """A SeriesDestination for `--folder`. An existing file is never overwritten."""
 
     def __init__(self, folder: Path, pattern: str = "wsi-%06d.dcm") -> None:
-        """`pattern` makes the file names, from 0 on. Raises InvalidRequest for a bad one, StoreError for the folder."""
+        """`pattern` makes the file names, from 0 on; the folder is made with the first `staging`.
+
+        Raises InvalidRequest for a bad pattern, StoreError.
+        """
         try:
             names = {pattern % 0, pattern % 1}
         except (TypeError, ValueError):
@@ -29,16 +32,24 @@ class FolderStore:
             raise InvalidRequest(
                 f"{pattern!r} is no pattern for file names: it needs one number, as in wsi-%06d.dcm, and no folder"
             )
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{folder} cannot be made a folder: {error.strerror}") from error
         remove_abandoned(folder, _STAGING_PREFIX)
         self._folder = folder
         self._pattern = pattern
 
-    def staging(self) -> AbstractContextManager[Path]:
-        return staging_folder(self._folder, _STAGING_PREFIX)
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        is_new = not self._folder.exists()
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be made a folder: {error.strerror}") from error
+        try:
+            with staging_folder(self._folder, _STAGING_PREFIX) as staging:
+                yield staging
+        finally:
+            if is_new:
+                with suppress(OSError):  # it is not empty, as it should be
+                    self._folder.rmdir()
 
     def find(self, series_uid: str) -> SeriesRecord | None:
         return None
@@ -50,7 +61,7 @@ class FolderStore:
         if not files:
             raise InvalidRequest("there are no files to store")
         record = describe_series([read_instance(file) for file in files], self._folder, datetime.now(UTC))
-        if all(file.parent.name.startswith(_STAGING_PREFIX) for file in files):
+        if all(self._is_staging(file.resolve().parent) for file in files):
             self._place(files)
             return record
         with self.staging() as staging:
@@ -60,6 +71,9 @@ class FolderStore:
                 raise StoreError(f"{self._folder} cannot be written: {error.strerror}") from error
             self._place(copies)
         return record
+
+    def _is_staging(self, folder: Path) -> bool:
+        return folder.parent == self._folder.resolve() and folder.name.startswith(_STAGING_PREFIX)
 
     def _place(self, files: Sequence[Path]) -> None:
         """Moves files to their final names, in their order; when that fails, none of them is there."""

@@ -16,8 +16,9 @@ import logging
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ from wsi_dicom.stores.staging import locked, remove_abandoned, staging_folder, s
 if TYPE_CHECKING:
     from wsi_dicom.dicom.header import Instance
     from wsi_dicom.dicom.slide import DicomSlide
+    from wsi_dicom.stores.catalogue import Catalogue
 
 logger = logging.getLogger(__name__)
 
@@ -48,43 +50,82 @@ def default_store_root() -> Path:
 class LocalStore:
     """A SeriesStore on a local disk. Safe to use from many threads and processes at once."""
 
-    def __init__(self, root: Path, *, create: bool = True) -> None:
-        """Opens the store, after finishing or undoing what killed processes left; makes it when `create`.
+    def __init__(self, root: Path, *, create: bool = True, replace_damaged: bool = False) -> None:
+        """Opens the store, after finishing or undoing what killed processes left.
 
-        A root that cannot be written is opened for reading only. Raises StoreError.
+        Where there is none and `create`, it is empty, and made by the first `staging` or `add`. `replace_damaged`
+        keeps a damaged index beside, and makes it again from the files. A root that cannot be written is opened for
+        reading only. Raises StoreError.
         """
-        from wsi_dicom.stores.catalogue import Catalogue
-
         self.root = root
         self._series = root / "series"
         self._staging = root / "staging"
         self._lock = root / "lock"
-        index = root / "index.sqlite"
+        self._index = root / "index.sqlite"
+        self._replace_damaged = replace_damaged
+        self._opening = threading.Lock()
+        self._opened: Catalogue | None = None
         self._read_only = root.is_dir() and not os.access(root, os.W_OK)
-        if not index.is_file() and (self._read_only or not (create or self._series.is_dir())):
+        if not self._index.is_file() and (self._read_only or not (create or self._series.is_dir())):
             raise StoreError(
                 f"there is no store at {self.root}: convert a slide into it first, or choose another with --store"
             )
+        if root.is_file() or not self._is_new():
+            self._catalogue()
+
+    def _is_new(self) -> bool:
+        """Nobody has stored anything yet, so there is nothing to find; another process may begin at any time."""
+        return self._opened is None and not self._index.is_file() and not self._series.is_dir()
+
+    def _catalogue(self) -> Catalogue:
+        """The index, opened when it is needed first, and made when there is none."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open_catalogue()
+            return self._opened
+
+    def _open_catalogue(self) -> Catalogue:
+        from wsi_dicom.stores.catalogue import Catalogue, DamagedIndex, set_aside
+
         if self._read_only:
-            self._catalogue = Catalogue(index, self._series, read_only=True)
-            return
+            return Catalogue(self._index, self._series, read_only=True)
         try:
             self._series.mkdir(parents=True, exist_ok=True)
             self._staging.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"no store can be made at {root}: {error.strerror}; choose another with --store"
+                f"no store can be made at {self.root}: {error.strerror}; choose another with --store"
             ) from error
         with locked(self._lock, exclusive=True):
-            lost = not index.exists() and any(self._series.iterdir())
-            self._catalogue = Catalogue(index, self._series, read_only=False)
-            if lost:
-                logger.warning("%s has series but no index: making it again", root)
-                self._catalogue.replace_all(self._found())
-            self._repair()
+            try:
+                return self._sound_catalogue()
+            except DamagedIndex as error:
+                if not self._replace_damaged:
+                    raise
+                logger.warning("%s; it is kept as %s", error, set_aside(self._index))
+                return self._sound_catalogue()
+
+    def _sound_catalogue(self) -> Catalogue:
+        """The index, complete and agreeing with the files. The caller holds the exclusive lock."""
+        from wsi_dicom.stores.catalogue import Catalogue
+
+        catalogue = Catalogue(self._index, self._series, read_only=False)
+        try:
+            if self._replace_damaged:
+                catalogue.check()
+            if not catalogue.complete:
+                if any(self._series.iterdir()):
+                    logger.warning("%s has series but no index: making it again", self.root)
+                catalogue.replace_all(self._found())
+            self._repair(catalogue)
+        except StoreError:
+            catalogue.close()
+            raise
+        return catalogue
 
     def staging(self) -> AbstractContextManager[Path]:
         self._require_writable()
+        self._catalogue()
         return staging_folder(self._staging)
 
     def add(self, files: Sequence[Path]) -> SeriesRecord:
@@ -105,12 +146,12 @@ class LocalStore:
             return self._move_in(instances, staging, copy=True)
 
     def find(self, series_uid: str) -> SeriesRecord | None:
-        return self._catalogue.exact(series_uid)
+        return None if self._is_new() else self._catalogue().exact(series_uid)
 
     def search(
         self, match: Mapping[str, str] | None = None, *, limit: int | None = None, offset: int = 0
     ) -> Iterator[SeriesRecord]:
-        return self._catalogue.search(match or {}, limit, offset)
+        return iter(()) if self._is_new() else self._catalogue().search(match or {}, limit, offset)
 
     def resolve(self, identifier: str) -> SeriesRecord:
         if not _IDENTIFIER.fullmatch(identifier):
@@ -118,11 +159,11 @@ class LocalStore:
                 f"{identifier[:80]!r} is neither a SeriesInstanceUID nor an Orthanc identifier, "
                 "nor the beginning of one"
             )
-        if (record := self._catalogue.exact(identifier)) is not None:
+        if (record := self.find(identifier)) is not None:
             return record
         if len(identifier) < _SHORTEST_BEGINNING:
             raise InvalidRequest(f"{identifier!r} is too short: give at least {_SHORTEST_BEGINNING} characters")
-        candidates = self._catalogue.beginning(identifier, _CANDIDATES + 1)
+        candidates = [] if self._is_new() else self._catalogue().beginning(identifier, _CANDIDATES + 1)
         if not candidates:
             raise NotFound(f"no series {identifier} in {self.root}")
         if len(candidates) > 1:
@@ -147,28 +188,31 @@ class LocalStore:
 
         record = self.resolve(identifier)
         with self.staging() as staging, locked(self._lock, exclusive=False):
-            if not self._catalogue.change(record.series_uid, STORED, DELETING):
+            if not self._catalogue().change(record.series_uid, STORED, DELETING):
                 raise NotFound(f"series {record.series_uid} was deleted meanwhile")
             try:
                 record.folder.rename(staging / record.series_uid)
-                sync(self._series)
             except FileNotFoundError:
                 logger.warning("series %s had no files any more", record.series_uid)
             except OSError as error:
-                self._catalogue.change(record.series_uid, DELETING, STORED)
+                self._catalogue().change(record.series_uid, DELETING, STORED)
                 raise StoreError(f"{record.folder} cannot be removed: {error.strerror}") from error
-            self._catalogue.remove(record.series_uid, DELETING)
+            with _left_to_repair(record.series_uid):
+                sync(self._series)
+                self._catalogue().remove(record.series_uid, DELETING)
         return record
 
     def rebuild(self) -> int:
         """Makes the index again from the files alone; damaged series are left out, and logged. Returns its length."""
         self._require_writable()
+        catalogue = self._catalogue()
         with locked(self._lock, exclusive=True):
-            self._repair()
-            return self._catalogue.replace_all(self._found())
+            self._repair(catalogue)
+            return catalogue.replace_all(self._found())
 
     def close(self) -> None:
-        self._catalogue.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def _move_in(self, instances: Sequence[Instance], staging: Path, *, copy: bool) -> SeriesRecord:
         """Gives the files their names beside, puts them on the disk, then moves all of them in at once."""
@@ -190,15 +234,16 @@ class LocalStore:
             os.utime(ready, ns=(nanoseconds, nanoseconds))
             sync(ready)
             with locked(self._lock, exclusive=False):
-                if not self._catalogue.add_pending(record):
+                if not self._catalogue().add_pending(record):
                     raise StoreError(f"series {uid} is already stored in {self.root}, or being stored right now")
                 try:
                     ready.rename(record.folder)
-                    sync(self._series)
                 except OSError:
-                    self._catalogue.remove(uid, PENDING)
+                    self._catalogue().remove(uid, PENDING)
                     raise
-                self._catalogue.change(uid, PENDING, STORED)
+                with _left_to_repair(uid):
+                    sync(self._series)
+                    self._catalogue().change(uid, PENDING, STORED)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 raise StoreError(
@@ -218,18 +263,18 @@ class LocalStore:
         }
         return self._staging / names.pop() if len(names) == 1 and "" not in names else None
 
-    def _repair(self) -> None:
+    def _repair(self, catalogue: Catalogue) -> None:
         """Finishes or undoes what killed processes were doing; the exclusive lock tells that no other is at it."""
         from wsi_dicom.stores.catalogue import PENDING, STORED
 
-        for uid, state in self._catalogue.unfinished():
+        for uid, state in catalogue.unfinished():
             folder = self._series / uid
             if state == PENDING and folder.is_dir():
                 sync(self._series)
-                self._catalogue.change(uid, PENDING, STORED)
+                catalogue.change(uid, PENDING, STORED)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
-                self._catalogue.remove(uid, state)
+                catalogue.remove(uid, state)
         remove_abandoned(self._staging)
 
     def _found(self) -> Iterator[SeriesRecord]:
@@ -250,3 +295,12 @@ class LocalStore:
     def _require_writable(self) -> None:
         if self._read_only:
             raise StoreError(f"the store {self.root} is open for reading only: you may not write there")
+
+
+@contextmanager
+def _left_to_repair(series_uid: str) -> Iterator[None]:
+    """For what follows a renaming: that has been done, and a failure after it must not tell otherwise."""
+    try:
+        yield
+    except (OSError, StoreError) as error:
+        logger.warning("series %s: %s; whoever opens the store next finishes this", series_uid, error)

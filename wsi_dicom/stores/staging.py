@@ -28,7 +28,6 @@ def staging_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
     """A new folder in `parent`, in use until it is removed at the end. Raises StoreError."""
     try:
         folder, lock = _new_locked(parent, prefix)
-        folder.mkdir()
     except OSError as error:
         raise StoreError(
             f"{parent} cannot be written: {error.strerror}; check its permissions and free space"
@@ -60,13 +59,19 @@ def remove_abandoned(parent: Path, prefix: str = "") -> None:
 
 
 def _new_locked(parent: Path, prefix: str) -> tuple[Path, int]:
-    """A name for a folder, and the descriptor of its locked lock file. Raises OSError."""
+    """A new folder, and the descriptor of its locked lock file. Raises OSError, and leaves nothing then."""
     while True:
         folder = parent / f"{prefix}{uuid.uuid4().hex}"
         lock = os.open(f"{folder}{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.fstat(lock).st_nlink:
-            return folder, lock
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock).st_nlink:
+                folder.mkdir()
+                return folder, lock
+        except OSError:
+            _remove(folder)
+            os.close(lock)
+            raise
         os.close(lock)  # somebody cleaned up between the two calls above, and took it for abandoned
 
 

@@ -10,6 +10,7 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -88,28 +89,29 @@ class TiffWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with ExitStack() as failed:
+            failed.callback(self._discard)
             if kind is None:
                 self._finish()
-        except OSError as failure:
-            kind = OSError
-            raise StoreError(f"{self._path}: cannot be written: {failure.strerror}") from failure
-        except StoreError:
-            kind = StoreError
-            raise
-        finally:
-            if kind is not None:
-                self._path.unlink(missing_ok=True)
+                failed.pop_all()
+
+    def _discard(self) -> None:
+        with suppress(OSError):  # what the buffer still holds need not reach a file that goes away
             self._file.close()
+        self._path.unlink(missing_ok=True)
 
     def _finish(self) -> None:
         link = 8 if self._big else 4  # where the header points to the first directory
-        for page in self._pages:
-            offset, next_link = self._append_directory(page.tags(self._software, self._acquired))
-            self._patch(link, offset)
-            link = next_link
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            for page in self._pages:
+                offset, next_link = self._append_directory(page.tags(self._software, self._acquired))
+                self._patch(link, offset)
+                link = next_link
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be written: {error.strerror}") from error
 
     def _append_directory(self, tags: Sequence[Tag]) -> tuple[int, int]:
         """Writes a directory; returns its offset, and where its link to the next one lies."""

@@ -18,6 +18,9 @@ def index() -> None:
 @index.command(cls=Command)
 @store_option
 def rebuild(store: Path | None) -> None:
-    """Make the index anew from the DICOM files alone."""
-    count = open_store(store).rebuild()
+    """Make the index anew from the DICOM files alone.
+
+    A damaged one is kept beside it as index.sqlite.damaged.
+    """
+    count = open_store(store, replace_damaged=True).rebuild()
     click.echo(f"{count} series")
