@@ -197,7 +197,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("name", ["1.2.3.4.5", "00000000", "no-such-thing", "../../etc", "1", ""])
     def test_an_unknown_series(self, run: Run, name: str, tmp_path: Path) -> None:
-        LocalStore(tmp_path / "store")
+        LocalStore(tmp_path / "store").rebuild()
         run("dicom2tiff", name, "out.tif", code=2)
         run("wsi-dicom", "info", name, code=2)
         run("wsi-dicom", "delete", name, "--yes", code=2)
