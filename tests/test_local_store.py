@@ -15,15 +15,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydicom.filereader import dcmread
 
-from tests.contracts.store_contract import FRAMES, StoreContract, write_series
+from tests.contracts.store_contract import StoreContract, check_whole, start, write_series
 from wsi_dicom.convert import DicomizeOptions, UidChoice, dicomize
-from wsi_dicom.errors import CorruptInput, InvalidRequest, NotFound, StoreError, UnsupportedFormat
+from wsi_dicom.errors import CorruptInput, NotFound, StoreError, UnsupportedFormat
 from wsi_dicom.plan import ConversionPlan
-from wsi_dicom.stores.folder import FolderStore
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom.stores.staging import staging_folder
 
@@ -46,33 +44,8 @@ for number in range(count):
 """
 
 
-def start(code: str, *arguments: Path | str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parent.parent,
-    )
-
-
 def told(output: str, event: str) -> set[str]:
     return {line.split()[1] for line in output.splitlines() if line.split()[0] == event}
-
-
-def check_whole(root: Path) -> LocalStore:
-    """The store is sound: exactly the series that the index lists, every tile readable, nothing left over."""
-    store = LocalStore(root)
-    records = list(store.search())
-    assert {folder.name for folder in (root / "series").iterdir()} == {record.series_uid for record in records}
-    assert not list((root / "staging").iterdir())
-    for record in records:
-        assert sum(file.stat().st_size for file in record.folder.iterdir()) == record.size
-        with store.open(record.series_uid) as slide:
-            for number, (column, row) in enumerate(slide.pyramid.base.tiles()):
-                assert np.array_equal(slide.tile(0, column, row), FRAMES[number])
-            assert len(slide.instances) == record.instance_count == 3
-    return store
 
 
 @pytest.fixture
@@ -211,108 +184,6 @@ def test_repair(store: LocalStore, tmp_path: Path, state: str, files_there: bool
     if not listed:
         repaired.add(files)
     repaired.close()
-
-
-def test_rebuild(store: LocalStore, slides: Path, tmp_path: Path) -> None:
-    for number in range(3):
-        store.add(write_series(tmp_path / str(number)))
-    store.add([slides / "dicom_wsi" / "highdicom" / "sm_annotations.dcm"])
-    records = list(store.search())
-    assert store.rebuild() == 4
-    assert list(store.search()) == records
-
-
-def test_rebuild_leaves_damaged_series_out(store: LocalStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    good, bad, misplaced = (store.add(write_series(tmp_path / str(number))) for number in range(3))
-    next(bad.folder.iterdir()).write_bytes(b"damaged")
-    misplaced.folder.rename(misplaced.folder.with_name("1.2.3"))
-    assert store.rebuild() == 1
-    assert list(store.search()) == [good]
-    assert str(bad.folder) in caplog.text
-    assert "1.2.3" in caplog.text
-
-
-def test_lost_index_comes_back(store: LocalStore, tmp_path: Path) -> None:
-    records = [store.add(write_series(tmp_path / str(number))) for number in range(3)]
-    store.close()
-    for file in (tmp_path / "store").glob("index.sqlite*"):
-        file.unlink()
-    again = LocalStore(tmp_path / "store")
-    assert list(again.search()) == records[::-1]
-    again.close()
-
-
-def test_damaged_index(store: LocalStore, tmp_path: Path) -> None:
-    store.add(write_series(tmp_path / "in"))
-    store.close()
-    index = tmp_path / "store" / "index.sqlite"
-    index.write_bytes(b"this is no database" * 1000)
-    with pytest.raises(StoreError, match=r"index\.sqlite cannot be used .* index rebuild"):
-        LocalStore(tmp_path / "store")
-
-
-@pytest.mark.parametrize("beyond", [0, 4096])  # the whole file, or only what lies behind the first page
-def test_damaged_index_is_rebuilt(store: LocalStore, tmp_path: Path, beyond: int) -> None:
-    records = [store.add(write_series(tmp_path / str(number))) for number in range(3)]
-    store.close()
-    index = tmp_path / "store" / "index.sqlite"
-    whole = index.read_bytes()
-    damaged = whole[:beyond] + random.Random(1).randbytes(len(whole) - beyond)
-    index.write_bytes(damaged)
-    Path(f"{index}-wal").write_bytes(b"of the damaged one")
-    command: list[Path | str] = [
-        Path(sys.executable).with_name("wsi-dicom"),
-        "index",
-        "rebuild",
-        "--store",
-        tmp_path / "store",
-    ]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (said.returncode, said.stdout) == (0, "3 series\n")
-    assert "index.sqlite.damaged" in said.stderr
-    assert index.with_name("index.sqlite.damaged").read_bytes() == damaged
-    again = check_whole(tmp_path / "store")
-    assert list(again.search()) == records[::-1]
-    again.close()
-
-
-@pytest.mark.parametrize("left", ["nothing", "tables"])
-def test_index_whose_making_was_interrupted(store: LocalStore, tmp_path: Path, left: str) -> None:
-    record = store.add(write_series(tmp_path / "in"))
-    store.close()
-    index = tmp_path / "store" / "index.sqlite"
-    if left == "nothing":
-        index.write_bytes(b"")
-    else:
-        with sqlite3.connect(index) as connection:
-            connection.execute("DELETE FROM series")
-            connection.execute("DELETE FROM schema_version")
-        connection.close()
-    again = LocalStore(tmp_path / "store")
-    assert list(again.search()) == [record]
-    again.close()
-
-
-def test_version_comes_with_the_rows(store: LocalStore, tmp_path: Path) -> None:
-    """Killed while the headers are read: the third series is a pipe, at which the reader waits for ever."""
-    records = [store.add(write_series(tmp_path / str(number), f"1.2.{number}")) for number in range(2)]
-    store.close()
-    root = tmp_path / "store"
-    for file in root.glob("index.sqlite*"):
-        file.unlink()
-    pipe = root / "series" / "1.3" / "1.dcm"
-    pipe.parent.mkdir()
-    os.mkfifo(pipe)
-    opener = start("import sys; from pathlib import Path; from wsi_dicom.stores.local import LocalStore\n"
-                   "LocalStore(Path(sys.argv[1]))", root)  # fmt: skip
-    writer = os.open(pipe, os.O_WRONLY)  # returns when the opener has got there
-    opener.kill()
-    opener.communicate()
-    os.close(writer)
-    shutil.rmtree(pipe.parent)
-    again = LocalStore(root)
-    assert list(again.search()) == records[::-1]
-    again.close()
 
 
 def refuse(root: Path, event: str) -> None:
@@ -508,66 +379,3 @@ def test_store_that_may_only_be_read(tmp_path: Path, writer_open: bool) -> None:
         store.close()
     assert reader.returncode == 0
     assert output.splitlines() == [f"{record.series_uid} (16, 16, 3)", "True", "True", "True", "True"]
-
-
-def test_folder_takes_files_in_order(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    store = FolderStore(folder)
-    with store.staging() as staging:
-        files = write_series(staging)
-        content = [file.read_bytes() for file in files]
-        record = store.add(files)
-    assert sorted(path.name for path in folder.iterdir()) == [f"wsi-{number:06d}.dcm" for number in range(3)]
-    assert [path.read_bytes() for path in sorted(folder.iterdir())] == content
-    assert (record.instance_count, record.folder) == (3, folder)
-
-
-def test_folder_copies_from_elsewhere(tmp_path: Path) -> None:
-    files = write_series(tmp_path / "in")
-    FolderStore(tmp_path / "out", "%d.dcm").add(files)
-    assert [(tmp_path / "out" / f"{n}.dcm").read_bytes() for n in range(3)] == [file.read_bytes() for file in files]
-    assert len(list((tmp_path / "out").iterdir())) == 3
-
-
-def test_folder_overwrites_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "wsi-000001.dcm").write_text("precious")
-    with pytest.raises(StoreError, match=r"wsi-000001\.dcm exists already"):
-        FolderStore(folder).add(write_series(tmp_path / "in"))
-    assert [path.name for path in folder.iterdir()] == ["wsi-000001.dcm"]
-    assert (folder / "wsi-000001.dcm").read_text() == "precious"
-
-
-@pytest.mark.parametrize(
-    "pattern", ["", "wsi.dcm", "%d/%d.dcm", "../%d.dcm", "a/%d.dcm", "%s", "%z", "%(n)d", "%d%%\0"]
-)
-def test_folder_patterns(tmp_path: Path, pattern: str) -> None:
-    if pattern == "%s":
-        FolderStore(tmp_path / "out", pattern)
-        return
-    with pytest.raises(InvalidRequest, match="pattern"):
-        FolderStore(tmp_path / "out", pattern)
-
-
-def test_folder_that_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for folder in (tmp_path / "file", tmp_path / "absent" / "out"):
-        with pytest.raises(StoreError, match=str(folder)), FolderStore(folder).staging():
-            pass
-
-
-def test_folder_moves_only_out_of_its_own_staging(tmp_path: Path) -> None:
-    files = write_series(tmp_path / "elsewhere" / ".wsi-dicom-mine")
-    FolderStore(tmp_path / "out").add(files)
-    assert all(file.exists() for file in files)
-
-
-def test_folder_is_not_left_by_a_failure(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    store = FolderStore(folder)
-    assert not folder.exists()
-    with suppress(KeyError), store.staging() as staging:
-        write_series(staging)
-        raise KeyError
-    assert not folder.exists()

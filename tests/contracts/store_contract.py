@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from pydicom.uid import generate_uid
 from tests.foreign_series import TILE, Picture, native_frames, save_native
 from wsi_dicom.errors import CorruptInput, InvalidRequest, NotFound, StoreError, WsiError
 from wsi_dicom.stores import SeriesStore
+from wsi_dicom.stores.local import LocalStore
 
 FRAMES = native_frames(6)
 
@@ -196,3 +199,28 @@ class StoreContract:
         assert sum("already stored" in result for result in results) == 7
         with store.open(record.series_uid) as slide:
             assert np.array_equal(slide.tile(0, 2, 1), FRAMES[5])
+
+
+def start(code: str, *arguments: Path | str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent.parent,
+    )
+
+
+def check_whole(root: Path) -> LocalStore:
+    """The store is sound: exactly the series that the index lists, every tile readable, nothing left over."""
+    store = LocalStore(root)
+    records = list(store.search())
+    assert {folder.name for folder in (root / "series").iterdir()} == {record.series_uid for record in records}
+    assert not list((root / "staging").iterdir())
+    for record in records:
+        assert sum(file.stat().st_size for file in record.folder.iterdir()) == record.size
+        with store.open(record.series_uid) as slide:
+            for number, (column, row) in enumerate(slide.pyramid.base.tiles()):
+                assert np.array_equal(slide.tile(0, column, row), FRAMES[number])
+            assert len(slide.instances) == record.instance_count == 3
+    return store

@@ -18,8 +18,6 @@ class Codec(Protocol):
     """One compression, both ways. Stateless and thread-safe; the native code releases the GIL."""
 
     transfer_syntaxes: tuple[str, ...]
-    media_type: str
-    suffix: str
 
     def encoding(self, pixel_format: PixelFormat, lossless: bool) -> Encoding:
         """The best encoding for such pixels. Raises CodecError when this codec cannot hold them."""

@@ -17,8 +17,6 @@ class JpegCodec:
     """8 bits, gray or colour. Colour is stored as YCbCr with 4:2:0 chroma, as scanners do, unless told otherwise."""
 
     transfer_syntaxes: tuple[str, ...] = (JPEG_BASELINE,)
-    media_type = "image/jpeg"
-    suffix = "jpg"
 
     def encoding(self, pixel_format: PixelFormat, lossless: bool) -> Encoding:
         if pixel_format.bits != 8:

@@ -20,8 +20,6 @@ class Jpeg2000Codec:
     """8 or 16 bits, gray or colour: reversible (5/3, RCT) when lossless, else irreversible (9/7, ICT)."""
 
     transfer_syntaxes: tuple[str, ...] = (JPEG_2000_LOSSLESS, JPEG_2000)
-    media_type = "image/jp2"
-    suffix = "j2k"
 
     def encoding(self, pixel_format: PixelFormat, lossless: bool) -> Encoding:
         syntax = JPEG_2000_LOSSLESS if lossless else JPEG_2000

@@ -14,8 +14,6 @@ class NativeCodec:
     """8 or 16 bits, gray or colour, as they are."""
 
     transfer_syntaxes: tuple[str, ...] = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
-    media_type = "application/octet-stream"
-    suffix = "raw"
 
     def encoding(self, pixel_format: PixelFormat, lossless: bool) -> Encoding:
         return Encoding(EXPLICIT_VR_LITTLE_ENDIAN, "RGB" if pixel_format.samples == 3 else "MONOCHROME2")
