@@ -107,17 +107,22 @@ def test_processes_add_and_delete_together(tmp_path: Path) -> None:
 
 
 def test_killed_at_any_moment(tmp_path: Path) -> None:
-    """Twenty SIGKILLs while series come and go; what was reported as stored is there, and whole."""
+    """Twenty SIGKILLs while series come and go; what was reported as stored is there, and whole.
+
+    Every second round waits for the first series, so that a slow machine too gets to what it is to be killed in.
+    """
     root = tmp_path / "store"
     seed = random.SystemRandom().randrange(1 << 30)
     moments = random.Random(seed)
     stored: set[str] = set()
     deleted: set[str] = set()
-    for _ in range(10):
+    for number_of_round in range(10):
         workers = [start(WORKER, root, tmp_path / str(number), "1000") for number in range(2)]
         for worker in workers:
             assert worker.stdout is not None
             assert worker.stdout.readline() == "ready\n"
+            if number_of_round % 2:
+                stored |= told(worker.stdout.readline(), "stored")
         for worker in workers:
             with suppress(subprocess.TimeoutExpired):
                 worker.wait(timeout=moments.random() / 8)
