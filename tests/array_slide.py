@@ -31,6 +31,7 @@ class ArraySlide:
         )
         self.metadata = SlideMetadata()
         self.associated = {}
+        self.sparse = False
         self.decoded = Counter()
         self._patch = Patch(self.pyramid.base.bounds, pixels)
         self._encoding, self._missing = encoding, missing
@@ -51,8 +52,11 @@ class ArraySlide:
         data = codec_for(self._encoding.transfer_syntax).encode(tile, self._encoding, 90)
         return EncodedTile(data, self._encoding)
 
-    def encoded_row(self, level: int, row: int) -> Iterator[EncodedTile | None]:
-        return (self.encoded_tile(level, column, row) for column in range(self.pyramid.base.columns))
+    def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
+        return (column, row) in self._missing
+
+    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
+        return (self.encoded_tile(level, column, row, plane) for column in range(self.pyramid.base.columns))
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         self.pyramid.base.tile_index(column, row)

@@ -141,7 +141,8 @@ class Level:
 class Pyramid:
     """All levels of a slide, finest first, and what they have in common.
 
-    `spacing` is that of level 0, None when the source does not tell it.
+    `spacing` is that of level 0, None when the source does not tell it. `focal_spacing_um` is the distance between
+    focal planes in micrometres.
     """
 
     levels: tuple[Level, ...]
@@ -149,6 +150,12 @@ class Pyramid:
     spacing: Spacing | None = None
     focal_planes: int = 1
     optical_paths: int = 1
+    focal_spacing_um: float | None = None
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """All planes in the order of DICOM's frames: focal planes of the first optical path, then of the next."""
+        return tuple(Plane(path, focal) for path in range(self.optical_paths) for focal in range(self.focal_planes))
 
     def __post_init__(self) -> None:
         if not self.levels:

@@ -8,11 +8,27 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
+class OpticalPath:
+    """One way in which light reached the sensor: brightfield, or a channel of fluorescence.
+
+    `description` is the channel's name ("DAPI"). Wavelengths are in nanometres. `color` (red, green, blue, 0..255) is
+    what a gray channel should be shown in.
+    """
+
+    identifier: str
+    description: str | None = None
+    fluorescence: bool = False
+    excitation_nm: float | None = None
+    emission_nm: float | None = None
+    color: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SlideMetadata:
     """Scanner, optics and identifiers of a slide. None, or empty, means that the source does not tell.
 
     `objective_power` is the nominal magnification (20.0 for 20x). `icc_profile` is the profile of the level pixels as
-    found. `identifiers` holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything
+    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none. `identifiers` holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything
     else that the source says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
     """
 
@@ -25,6 +41,7 @@ class SlideMetadata:
     icc_profile: bytes | None = field(default=None, repr=False)
     barcode: str | None = None
     slide_identifier: str | None = None
+    optical_paths: tuple[OpticalPath, ...] = ()
     identifiers: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
 

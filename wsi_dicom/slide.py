@@ -49,6 +49,21 @@ class EncodedTile(NamedTuple):
     encoding: Encoding
 
 
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What a user may say about how a source is read.
+
+    `background` (red, green, blue) is what a tile that the source lacks, or a pixel that it holds as transparent, looks
+    like. `padding` rounds width and height of flat pictures up to its multiples, in background colour.
+    """
+
+    background: tuple[int, int, int] = (255, 255, 255)
+    padding: int = 1
+
+
+AS_FOUND = SourceOptions()
+
+
 class AssociatedImage(Protocol):
     """A picture that comes with the slide: label, overview (Aperio: macro) or thumbnail."""
 
@@ -77,6 +92,15 @@ class Slide(Protocol):
     pyramid: Pyramid
     metadata: SlideMetadata
     associated: Mapping[ImageFlavor, AssociatedImage]
+    sparse: bool
+    """Whether so much of the slide was never scanned that it should stay absent: `absent` tells where."""
+
+    def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
+        """Whether the source has nothing at all for a tile of a `sparse` slide. Raises what `tile` raises.
+
+        May have to decode the tile; a `tile` that follows soon in the same thread does not decode it again.
+        """
+        ...
 
     def encoding(self, level: int) -> Encoding | None:
         """How the tiles of a level are stored, when DICOM may hold them as they are; else None."""
@@ -100,12 +124,14 @@ class Slide(Protocol):
         """
         ...
 
-    def encoded_row(self, level: int, row: int) -> Iterator[EncodedTile | None]:
-        """The `encoded_tile`s of a whole row, left to right, first plane; what lies together is read together."""
+    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
+        """The `encoded_tile`s of a whole row, left to right; what lies together is read together."""
         ...
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
-        """A tile's pixels, shape (tile_height, tile_width, samples), also at the edges; a missing tile is white.
+        """A tile's pixels, shape (tile_height, tile_width, samples), also at the edges.
+
+        A missing tile, and what is transparent, has the background's colour.
 
         Raises OutOfBounds, CorruptInput, CodecError; the message names level, column and row.
         """
@@ -121,12 +147,18 @@ class Slide(Protocol):
 class SlideFormat(Protocol):
     """A kind of input, found by its content."""
 
+    key: str
+    """What `--source` calls it: lower case, no spaces."""
     name: str
+    """What people call it."""
 
     def detect(self, path: Path, head: bytes) -> bool:
-        """Whether the file looks like this kind, from its first 64 KiB. Opens no whole slide, raises nothing."""
+        """Whether the file looks like this kind, from its first 64 KiB. Opens no whole slide, raises nothing.
+
+        Of a folder, `head` is empty.
+        """
         ...
 
-    def open(self, path: Path) -> Slide:
+    def open(self, path: Path, options: SourceOptions = AS_FOUND) -> Slide:
         """Raises UnsupportedFormat, CorruptInput."""
         ...

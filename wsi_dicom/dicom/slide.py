@@ -129,12 +129,16 @@ class DicomSlide:
             self._pictures[0].tiling.focal_planes,
             self._pictures[0].tiling.optical_paths,
         )
+        self.sparse = not all(isinstance(picture.tiling, FullTiling) for picture in self._pictures)
         self.metadata = read_metadata(base.instance, instances)
         self.associated: Mapping[ImageFlavor, AssociatedImage] = {
             flavor: _Associated(_Picture([image]))
             for flavor in (ImageFlavor.LABEL, ImageFlavor.OVERVIEW, ImageFlavor.THUMBNAIL)
             if (image := _largest([image for image in images if image.flavor is flavor])) is not None
         }
+
+    def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
+        return self._picture(level).tiling.frame(column, row, plane) is None
 
     def encoding(self, level: int) -> Encoding | None:
         return self._picture(level).encoding
@@ -150,8 +154,8 @@ class DicomSlide:
         data = picture.read(column, row, plane)
         return None if data is None else EncodedTile(data, picture.encoding)
 
-    def encoded_row(self, level: int, row: int) -> Iterator[EncodedTile | None]:
-        return (self.encoded_tile(level, column, row) for column in range(self.pyramid.level(level).columns))
+    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
+        return (self.encoded_tile(level, column, row, plane) for column in range(self.pyramid.level(level).columns))
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         try:

@@ -3,6 +3,9 @@
 To add one: write `sources/x.py` with a FORMAT that satisfies SlideFormat, and name it in `_built_in`, before those that
 would take its files for their own. Other packages add formats through entry points of group `wsi_dicom.sources`, each
 a SlideFormat; they are asked first.
+
+A format that claims a file and then cannot read it, with UnsupportedFormat, leaves it to the next one that claims it:
+so a vendor's file whose tiles we cannot take ourselves comes to OpenSlide.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
-from wsi_dicom.errors import NotFound, UnsupportedFormat
-from wsi_dicom.slide import Slide, SlideFormat
+from wsi_dicom.errors import InvalidRequest, NotFound, UnsupportedFormat
+from wsi_dicom.slide import AS_FOUND, Slide, SlideFormat, SourceOptions
 
 ENTRY_POINTS: Final = "wsi_dicom.sources"
 _HEAD_BYTES: Final = 64 << 10
@@ -32,19 +35,47 @@ def formats() -> tuple[SlideFormat, ...]:
     return installed + _built_in()
 
 
-def open_slide(path: Path) -> Slide:
-    """Opens a file as the first format that claims it. Raises NotFound, UnsupportedFormat, CorruptInput."""
-    tried = ", ".join(kind.name for kind in formats())
+def open_slide(path: Path, source: str | None = None, options: SourceOptions = AS_FOUND) -> Slide:
+    """Opens a file, or a folder, as the first format that claims it and can read it; as the one called `source` if any.
+
+    Raises NotFound, UnsupportedFormat, CorruptInput, InvalidRequest (no such source).
+    """
+    head = _head(path)
+    if source is not None:
+        return _named(source).open(path, options)
+    failure: UnsupportedFormat | None = None
+    for kind in formats():
+        if not kind.detect(path, head):
+            continue
+        try:
+            return kind.open(path, options)
+        except UnsupportedFormat as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    what = "a folder that is no slide" if path.is_dir() else "not a slide" if head else "empty"
+    raise UnsupportedFormat(f"{path}: {what}; none of these formats: {_names()}")
+
+
+def _named(source: str) -> SlideFormat:
+    for kind in formats():
+        if kind.key == source.lower():
+            return kind
+    raise InvalidRequest(f"no source is called {source!r}; there are {', '.join(kind.key for kind in formats())}")
+
+
+def _names() -> str:
+    return ", ".join(kind.name for kind in formats())
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, none of a folder."""
     try:
+        if path.is_dir():
+            return b""
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            return file.read(_HEAD_BYTES)
     except FileNotFoundError:
         raise NotFound(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UnsupportedFormat(f"{path}: a directory; name a file of one of these formats: {tried}") from None
     except OSError as error:
-        raise UnsupportedFormat(f"{path}: cannot be read ({error.strerror}); formats: {tried}") from error
-    for kind in formats():
-        if kind.detect(path, head):
-            return kind.open(path)
-    raise UnsupportedFormat(f"{path}: {'empty' if not head else 'not a slide'}; none of these formats: {tried}")
+        raise UnsupportedFormat(f"{path}: cannot be read ({error.strerror}); formats: {_names()}") from error

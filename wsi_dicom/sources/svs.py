@@ -16,7 +16,7 @@ from typing import Final
 from wsi_dicom.errors import UnsupportedFormat, WsiError
 from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import SlideMetadata, parse_moment
-from wsi_dicom.slide import AssociatedImage, ImageFlavor, Slide
+from wsi_dicom.slide import AS_FOUND, AssociatedImage, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.tiff_layout import plausible_spacing, read_layout, refuse_stack, resolution_spacing
 from wsi_dicom.sources.tiff_level import open_levels
 from wsi_dicom.sources.tiff_slide import TiffAssociatedImage, TiffSlide, reductions
@@ -122,6 +122,7 @@ def _open(file: TiffFile) -> TiffSlide:
 class SvsFormat:
     """Found by the description of the first directory, which Aperio writes at the end of the file."""
 
+    key = "svs"
     name = "Aperio SVS"
 
     def detect(self, path: Path, head: bytes) -> bool:
@@ -133,7 +134,7 @@ class SvsFormat:
         except WsiError:
             return False  # opening it as plain TIFF says what is wrong
 
-    def open(self, path: Path) -> Slide:
+    def open(self, path: Path, options: SourceOptions = AS_FOUND) -> Slide:
         file = TiffFile(path)
         try:
             return _open(file)

@@ -13,7 +13,7 @@ from typing import Final
 
 from wsi_dicom.errors import UnsupportedFormat
 from wsi_dicom.metadata import SlideMetadata, parse_moment
-from wsi_dicom.slide import Slide
+from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
 from wsi_dicom.sources.tiff_layout import TiffLayout, read_layout, refuse_stack, resolution_spacing
 from wsi_dicom.sources.tiff_level import open_levels
 from wsi_dicom.sources.tiff_slide import TiffSlide, reductions
@@ -122,12 +122,13 @@ def _open(file: TiffFile) -> TiffSlide:
 class TiffFormat:
     """Any TIFF that no vendor's format claims before."""
 
+    key = "tiff"
     name = "TIFF"
 
     def detect(self, path: Path, head: bytes) -> bool:
         return is_tiff(head)
 
-    def open(self, path: Path) -> Slide:
+    def open(self, path: Path, options: SourceOptions = AS_FOUND) -> Slide:
         file = TiffFile(path)
         try:
             return _open(file)

@@ -95,6 +95,10 @@ class TiffLevel:
         """Upper bound of the bytes of all encoded tiles."""
         return sum(self._counts) + self._streams.added * len(self._counts)
 
+    def stores(self, column: int, row: int) -> bool:
+        """Whether the file has anything for a tile. Raises OutOfBounds."""
+        return self._counts[self.level.tile_index(column, row)] > 0
+
     def encoded_tile(self, column: int, row: int) -> EncodedTile | None:
         """As Slide.encoded_tile."""
         index = self.level.tile_index(column, row)

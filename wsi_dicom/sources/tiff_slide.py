@@ -61,6 +61,10 @@ class TiffSlide:
         self.name, self._file, self._levels = file.name, file, tuple(levels)
         self.pyramid = Pyramid(tuple(level.level for level in levels), levels[0].pixel_format, spacing)
         self.metadata, self.associated = metadata, associated
+        self.sparse = False
+
+    def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
+        return not self._level(level, plane).stores(column, row)
 
     def encoding(self, level: int) -> Encoding | None:
         return self._level(level).encoding
@@ -74,8 +78,8 @@ class TiffSlide:
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
         return self._level(level, plane).encoded_tile(column, row)
 
-    def encoded_row(self, level: int, row: int) -> Iterator[EncodedTile | None]:
-        return self._level(level).encoded_row(row)
+    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
+        return self._level(level, plane).encoded_row(row)
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         return self._level(level, plane).tile(column, row)
