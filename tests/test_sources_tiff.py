@@ -269,7 +269,8 @@ def test_other_packages_add_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "class Theirs:\n"
         "    name = 'Theirs'\n"
         "    def detect(self, path, head): return head.startswith(b'THEIRS')\n"
-        "    def open(self, path): raise UnsupportedFormat('theirs was asked')\n"
+        "    key = 'theirs'\n"
+        "    def open(self, path, options): raise UnsupportedFormat('theirs was asked')\n"
         "FORMAT = Theirs()\n"
     )
     info = tmp_path / "their_slides-1.0.dist-info"

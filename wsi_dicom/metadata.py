@@ -28,8 +28,9 @@ class SlideMetadata:
     """Scanner, optics and identifiers of a slide. None, or empty, means that the source does not tell.
 
     `objective_power` is the nominal magnification (20.0 for 20x). `icc_profile` is the profile of the level pixels as
-    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none. `identifiers` holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything
-    else that the source says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
+    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none. `identifiers`
+    holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything else that the source
+    says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
     """
 
     manufacturer: str | None = None
