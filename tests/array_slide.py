@@ -26,6 +26,7 @@ class ArraySlide:
     ) -> None:
         height, width, samples = pixels.shape
         self.name = "array"
+        self.files = ()
         self.pyramid = Pyramid(
             (Level(width, height, *tile),), PixelFormat(samples, pixels.dtype.itemsize * 8), Spacing(0.0005, 0.0005)
         )

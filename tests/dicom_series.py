@@ -162,7 +162,8 @@ EXPECTED_WARNINGS = (
 
 def complaints(tool: Callable[[str], str], program: str, *files: Path) -> list[str]:
     """What a checker finds wrong, without the warnings that are expected."""
-    done = subprocess.run([tool(program), *files], capture_output=True, text=True, check=False)
+    # warnings quote values in whatever character set the file has
+    done = subprocess.run([tool(program), *files], capture_output=True, text=True, errors="replace", check=False)
     lines = (done.stdout + done.stderr).splitlines()
     found = [line for line in lines if "Error" in line or "Warning" in line]
     return [line for line in found if not any(expected in line for expected in EXPECTED_WARNINGS)]

@@ -166,10 +166,6 @@ class TestBadInput:
         assert "bad.svs" in said
         assert "column 5, row 2" in said
 
-    def test_a_hamamatsu_slide_is_not_supported_yet(self, run: Run, slides: Path) -> None:
-        said = run("dicomize", slides / "hamamatsu" / "test3-DAPI-2-(387).ndpi", code=2).stderr
-        assert "NDPI" in said
-
     def test_a_loop_of_directories(self, run: Run, slides: Path) -> None:
         run("dicomize", slides / "malformed" / "tiff" / "test_ifd_loop_to_first.tif", code=2)
 

@@ -57,7 +57,6 @@ GRID = [(1 + column * TILE, 1 + row * TILE) for row in range(2) for column in ra
         ({"PhotometricInterpretation": "PALETTE COLOR"}, UnsupportedFormat),
         ({"PhotometricInterpretation": "YBR_FULL"}, UnsupportedFormat),
         ({"SamplesPerPixel": 4}, UnsupportedFormat),
-        ({"PlanarConfiguration": 1}, UnsupportedFormat),
         ({"BitsStored": 7}, UnsupportedFormat),
         ({"PixelRepresentation": 1}, UnsupportedFormat),
     ],

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from PIL import ImageCms
@@ -16,13 +18,17 @@ from pydicom.sequence import Sequence
 
 from tests.dicom_series import GRAY, KINDS, METADATA, RGB, VOLUME, complaints, write_series
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
-from wsi_dicom.dicom.additions import check_additions
+from wsi_dicom.dicom.additions import check_additions, merged
+from wsi_dicom.dicom.character_sets import CharacterSet
 from wsi_dicom.dicom.dataset import image_dataset
 from wsi_dicom.dicom.description import ImageDescription
+from wsi_dicom.dicom.icc import input_device_profile
+from wsi_dicom.dicom.settings import OpticalPathChoice, SeriesSettings
 from wsi_dicom.dicom.uids import SeriesIdentity, orthanc_identifier
+from wsi_dicom.dicom.writer import InstanceWriter
 from wsi_dicom.errors import InvalidRequest
-from wsi_dicom.geometry import Level, Spacing
-from wsi_dicom.metadata import SlideMetadata
+from wsi_dicom.geometry import Level, Plane, Spacing
+from wsi_dicom.metadata import OpticalPath, SlideMetadata
 from wsi_dicom.slide import Encoding, ImageFlavor
 
 
@@ -145,6 +151,13 @@ def test_sizes_that_dicom_cannot_hold(changes: dict[str, object], message: str) 
         describe(**changes)
 
 
+def test_what_was_done_to_the_pixels_is_described() -> None:
+    assert "DerivationDescription" not in dataset_of()
+    assert dataset_of(derivation_description="stitched").DerivationDescription == "stitched"
+    both = dataset_of(resampled=True, derivation_description="blank where tiles were bad")
+    assert both.DerivationDescription == "Resampled from a finer level; blank where tiles were bad"
+
+
 # --- what a user adds ---
 
 
@@ -220,7 +233,6 @@ def test_uids_that_the_user_gives_are_used_throughout() -> None:
         (additions(TransferSyntaxUID="1.2"), "TransferSyntaxUID"),
         (additions(PatientSex="X"), "PatientSex must be one of M, F, O"),
         (additions(ExtendedDepthOfField="YES"), "NumberOfFocalPlanes and DistanceBetweenFocalPlanes"),
-        (additions(OpticalPathSequence=[Dataset(), Dataset()]), "OpticalPathSequence must have one item"),
         (
             additions(SpecimenDescriptionSequence=[*item(SpecimenIdentifier="1"), *item(SpecimenIdentifier="2")]),
             "specimen 1 of 2 lacks SpecimenUID",
@@ -232,3 +244,154 @@ def test_additions_that_the_pixels_contradict(given: Dataset, message: str) -> N
         check_additions(given)
     with pytest.raises(InvalidRequest, match=message):
         dataset_of(given)
+
+
+# --- settings ---
+
+
+def test_settings() -> None:
+    settings = SeriesSettings(1.5, -2.25, objective_power=40.0, icc_profile=input_device_profile(None)[0])
+    dataset = image_dataset(SeriesIdentity.random(), describe(), METADATA, VOLUME, additions(), settings)
+    origin = dataset.TotalPixelMatrixOriginSequence[0]
+    assert (origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem) == (1.5, -2.25)
+    assert dataset.OpticalPathSequence[0].ObjectiveLensPower == 40
+    assert "ColorSpace" not in dataset.OpticalPathSequence[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"offset_x_mm": float("nan")}, "offsets are numbers"),
+        ({"imaged_depth_mm": 0.0}, "imaged depth"),
+        ({"objective_power": -1.0}, "objective power"),
+        ({"icc_profile": b"no"}, "the ICC profile is not an ICC profile"),
+    ],
+)
+def test_settings_that_make_no_sense(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        SeriesSettings(**values)
+
+
+def test_light_may_be_left_untold() -> None:
+    settings = SeriesSettings(optical_path=OpticalPathChoice.NONE)
+
+    def written(given: Dataset, **changes: object) -> Dataset:
+        return image_dataset(SeriesIdentity.random(), describe(**changes), METADATA, VOLUME, given, settings)
+
+    assert "OpticalPathSequence" not in written(additions())
+    code = item(CodeValue="111741", CodingSchemeDesignator="DCM", CodeMeaning="Transmission illumination")
+    given = additions(OpticalPathSequence=item(IlluminationTypeCodeSequence=code))
+    path = written(given).OpticalPathSequence[0]
+    assert path.IlluminationTypeCodeSequence[0].CodeValue == "111741"
+    assert "IlluminationColorCodeSequence" not in path
+    assert "ICCProfile" in path
+    assert len(written(additions(), optical_paths=CHANNELS).OpticalPathSequence) == 2
+
+
+@pytest.mark.parametrize("chosen", list(CharacterSet))
+def test_character_sets(tmp_path: Path, chosen: CharacterSet, tool: Callable[[str], str]) -> None:
+    names = {
+        "cyrillic": "Иванов",
+        "greek": "Γιάννης",
+        "hebrew": "דוד",
+        "arabic": "قباني",
+        "thai": "สมชาย",
+        "ascii": "Doe",
+    }
+    names |= {"chinese": "王", "latin2": "Dvořák", "latin3": "Ĥ", "latin4": "Ķ", "latin5": "Ağa"}
+    name = names.get(chosen.value, "Müller") + "^X"
+    dataset = image_dataset(
+        SeriesIdentity.random(),
+        describe(),
+        METADATA,
+        VOLUME,
+        additions(PatientName=name, PatientID="1", StudyID="1"),
+        SeriesSettings(character_set=chosen),
+    )
+    path = tmp_path / "1.dcm"
+    frame = KINDS[0].encode(np.zeros((256, 256, 3), "u1"))
+    with InstanceWriter(path, dataset, frame_count=4, largest_total=4 * len(frame)) as writer:
+        for _ in range(4):
+            writer.write(frame)
+    assert pydicom.dcmread(path).PatientName == name
+    assert complaints(tool, "dciodvfy", path) == []
+
+
+def test_text_that_a_character_set_cannot_hold() -> None:
+    specimen = item(SpecimenShortDescription="naïve λ")
+    for chosen, given, message in (
+        (
+            CharacterSet.LATIN1,
+            additions(SpecimenDescriptionSequence=specimen),
+            "SpecimenShortDescription .*U.03BB.* latin1",
+        ),
+        (CharacterSet.ASCII, additions(PatientName="Müller"), "PatientName .*U.00FC.* ascii"),
+    ):
+        with pytest.raises(InvalidRequest, match=message):
+            image_dataset(
+                SeriesIdentity.random(), describe(), METADATA, VOLUME, given, SeriesSettings(character_set=chosen)
+            )
+    assert CharacterSet("Latin1") is CharacterSet.LATIN1
+    assert CharacterSet("UTF-8") is CharacterSet.UTF8
+
+
+# --- optical paths of the user's ---
+
+CHANNELS = (OpticalPath("DAPI", fluorescence=True), OpticalPath("FITC", fluorescence=True))
+
+
+def test_what_is_said_of_one_optical_path_is_said_of_all() -> None:
+    given = additions(OpticalPathSequence=item(ObjectiveLensNumericalAperture="0.8", OpticalPathIdentifier="x"))
+    paths = dataset_of(given, optical_paths=CHANNELS).OpticalPathSequence
+    assert [path.ObjectiveLensNumericalAperture for path in paths] == [0.8, 0.8]
+    assert [path.OpticalPathIdentifier for path in paths] == ["DAPI", "FITC"]
+    several = additions(OpticalPathSequence=[*item(OpticalPathIdentifier="a"), *item(OpticalPathIdentifier="b")])
+    paths = dataset_of(several, optical_paths=CHANNELS, positions=[(0, 0, Plane(1))])
+    assert [path.OpticalPathIdentifier for path in paths.OpticalPathSequence] == ["a", "b"]
+    frame = paths.PerFrameFunctionalGroupsSequence[0]
+    assert frame.OpticalPathIdentificationSequence[0].OpticalPathIdentifier == "b"
+    label = dataset_of(several, flavor=ImageFlavor.LABEL, level=Level(50, 20, 50, 20), spacing=None)
+    assert len(label.OpticalPathSequence) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([Dataset()] * 3, "has 3 items, where the images have 2 optical paths"),
+        ([*item(OpticalPathIdentifier="a"), *item(OpticalPathIdentifier="a")], "different OpticalPathIdentifier"),
+    ],
+)
+def test_optical_paths_that_do_not_fit(given: list[Dataset], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        dataset_of(additions(OpticalPathSequence=given), optical_paths=CHANNELS)
+
+
+def test_the_users_profile() -> None:
+    display = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    given = additions(OpticalPathSequence=item(ICCProfile=display))
+    path = dataset_of(given).OpticalPathSequence[0]
+    assert path.ICCProfile[128:] == display[128:]
+    assert path.ICCProfile[12:16] == b"scnr"
+    assert "ColorSpace" not in path
+    gray = dataset_of(given, pixel_format=GRAY, encoding=Encoding(JPEG_BASELINE, "MONOCHROME2"))
+    assert "ICCProfile" not in gray.OpticalPathSequence[0]
+    with pytest.raises(InvalidRequest, match=r"x\.json: ICCProfile of OpticalPathSequence is not an ICC profile"):
+        check_additions(additions(OpticalPathSequence=item(ICCProfile=b"GRAY" * 50)), "x.json")
+
+
+def test_merged_attributes() -> None:
+    general = additions(
+        PatientID="1",
+        StudyID="2",
+        SpecimenDescriptionSequence=item(SpecimenIdentifier="S", SpecimenShortDescription="liver"),
+    )
+    particular = additions(
+        PatientID="3",
+        StudyID="",
+        SpecimenDescriptionSequence=item(SpecimenIdentifier="T"),
+    )
+    both = merged(general, particular)
+    assert (both.PatientID, both.StudyID) == ("3", "2")
+    specimen = both.SpecimenDescriptionSequence[0]
+    assert (specimen.SpecimenIdentifier, specimen.SpecimenShortDescription) == ("T", "liver")
+    assert general.SpecimenDescriptionSequence[0].SpecimenIdentifier == "S"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from tests.dicom_series import KINDS, complaints, write_series
-from wsi_dicom.dicom.json_model import read_dataset, sample_dataset
+from wsi_dicom.dicom.json_model import read_dataset
+from wsi_dicom.dicom.sample_dataset import sample_dataset
 from wsi_dicom.errors import InvalidRequest, NotFound, WsiError
 
 READABLE = {
@@ -32,8 +33,17 @@ READABLE = {
     "ObjectiveLensPower": None,
     "IssuerOfTheContainerIdentifierSequence": [],
     "SpecimenDescriptionSequence": [
-        {"SpecimenIdentifier": "S1", "SpecimenTypeCodeSequence": [{"CodeValue": "430856003"}]},
-        {"SpecimenIdentifier": "S2"},
+        {
+            "SpecimenIdentifier": "S1",
+            "SpecimenUID": "1.2.1",
+            "SpecimenLocalizationContentItemSequence": [{"ValueType": "TEXT", "TextValue": "left"}],
+            "SpecimenTypeCodeSequence": [{"CodeValue": "430856003"}],
+        },
+        {
+            "SpecimenIdentifier": "S2",
+            "SpecimenUID": "1.2.2",
+            "SpecimenLocalizationContentItemSequence": [{"ValueType": "TEXT", "TextValue": "right"}],
+        },
     ],
 }
 
@@ -89,6 +99,18 @@ def test_a_message_names_the_line_in_spite_of_comments(tmp_path: Path) -> None:
 
 
 BAD = [
+    ('{"Rows": 5}', "Rows follows from the pixels"),
+    ('{"OpticalPathSequence": [{"ICCProfile": {"vr": "OB", "InlineBinary": "AAAA"}}]}', "ICCProfile of OpticalPath"),
+    ('{"Specimen": "S1"}', "Specimen must be an object of Identifier"),
+    ('{"Specimen": {"Fixitive": "x"}}', "Specimen: Fixitive is none of Identifier"),
+    ('{"Specimen": {"Identifier": "1", "Fixative": "formaline"}}', r"Specimen\.Fixative: .*did you mean formalin"),
+    ('{"Specimen": {"Identifier": "1", "Stains": ["eosin", 7]}}', r"Specimen\.Stains: must be a name, or a code"),
+    ('{"Specimen": {"Identifier": "1", "Type": {"CodeValue": "1"}}}', r"Specimen\.Type: a code is an object of"),
+    ('{"Specimen": {"Fixative": "formalin"}}', "Specimen: Identifier is needed"),
+    ('{"Specimen": {"Identifier": "1", "Sampling": "Core sampling"}}', "only Sampling is given"),
+    ('{"Specimen": {"Identifier": "%s"}}' % ("x" * 65), "SpecimenIdentifier: must be at most 64"),
+    ('{"Specimen": {}, "SpecimenDescriptionSequence": []}', "SpecimenDescriptionSequence is given twice"),
+    ('{"Container": {"Type": "bottle"}}', r"Container\.Type: is not a name of context group CID 8101"),
     ("{", "is not JSON"),
     ("", "is not JSON"),
     ("/* never closed", "is not JSON"),
@@ -108,6 +130,9 @@ BAD = [
     ('{"0009,1001": "x"}', "0009,1001: is not a standard attribute"),
     ('{"PatientID": "a\\\\b"}', "PatientID: has one value, not 2"),
     ('{"PatientID": ["a", "b"]}', "PatientID: has one value, not 2"),
+    ('{"ImageOrientationSlide": "1"}', "ImageOrientationSlide: has 6 values, not 1"),
+    ('{"RecommendedAbsentPixelCIELabValue": [1, 2]}', "RecommendedAbsentPixelCIELabValue: has 3 values, not 2"),
+    ('{"ImageType": "A"}', "ImageType: has 2-n values, not 1"),
     ('{"PatientID": true}', "PatientID: its value must be a string or a number"),
     ('{"PatientID": [{}]}', "PatientID: its value must be"),
     ('{"PatientID": "%s"}' % ("x" * 65), "PatientID: must be at most 64 characters"),
@@ -221,7 +246,7 @@ def test_the_sample_has_every_attribute_of_orthancs(tmp_path: Path) -> None:
 def test_the_examples_of_the_documentation(tmp_path: Path) -> None:
     text = (Path(__file__).parent.parent / "docs" / "metadata.md").read_text(encoding="utf-8")
     examples = [read_dataset(write(tmp_path, found)) for found in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
-    assert [example.PatientID for example in examples] == ["12345678", "12345678"]
+    assert [example.PatientID for example in examples] == ["12345678"] * 3
 
 
 def test_the_example_with_a_specimen_gives_conformant_images(tmp_path: Path, tool: Callable[[str], str]) -> None:

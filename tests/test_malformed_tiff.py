@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import random
 import struct
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 
+from tests.conftest import CHECKOUT
+from tests.test_sources_tiff import write_way
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat, WsiError
 from wsi_dicom.sources import open_slide
 
@@ -274,3 +279,80 @@ def test_missing_tile_with_an_offset_beyond_the_file(patched: Patch) -> None:
         assert row[2] is None
         assert row == [slide.encoded_tile(0, column, 0) for column in range(slide.pyramid.base.columns)]
         assert [tile is None for tile in row].count(True) == 1
+
+
+DAMAGED = (
+    "jpeg xr",
+    "jpeg xl",
+    "lerc",
+    "lerc in zstd",
+    "webp, lossy",
+    "4 bits",
+    "palette",
+    "planes, jpeg",
+    "alpha, gray",
+)
+
+
+def read_damaged(folder: Path) -> None:
+    """Prints, for each way of storing pixels, how many of 15 damaged files read and how many are refused."""
+    chance = random.Random(11)
+    for way in DAMAGED:
+        write_way(folder / "whole.tif", way)
+        whole, messages = (folder / "whole.tif").read_bytes(), []
+        for _ in range(15):
+            data = bytearray(whole)
+            for _ in range(chance.randint(1, 4)):
+                data[chance.randrange(8, len(data))] = chance.choice((0, 1, 128, 255, chance.randrange(256)))
+            (folder / "damaged.tif").write_bytes(data)
+            try:
+                read_all(folder / "damaged.tif")
+            except WsiError as error:
+                messages.append(str(error))
+        assert all("damaged.tif" in message for message in messages), messages
+        print(way, 15 - len(messages), len(messages), sep="|")
+
+
+def test_damaged_tiles_never_escape(tmp_path: Path) -> None:
+    """In a process of its own, because decoders are native code."""
+    code = f"from pathlib import Path; from tests.test_malformed_tiff import *; read_damaged(Path({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    counts = [line.split("|") for line in done.stdout.splitlines()]
+    assert [way for way, _, _ in counts] == list(DAMAGED)
+    assert sum(int(read) for _, read, _ in counts) > 20
+    assert sum(int(refused) for _, _, refused in counts) > 20
+
+
+@pytest.mark.parametrize("codec", ["webp", "jpegxl", "jpegxr", "lerc"])
+def test_tile_that_holds_a_larger_picture(tmp_path: Path, codec: str) -> None:
+    options = {"effort": 1} if codec == "jpegxl" else {}
+    large = getattr(imagecodecs, f"{codec}_encode")(np.zeros((4000, 4000, 3), np.uint8), **options)
+    path = tmp_path / "larger.tif"
+    tifffile.imwrite(
+        path, iter([large]), shape=(64, 64, 3), dtype=np.uint8, tile=(64, 64), compression=codec, photometric="rgb"
+    )
+    assert "level 0, tile column 0, row 0" in refused(path, CodecError)
+
+
+@pytest.mark.parametrize("values", [3 * 255, 3 * 257])
+def test_palette_of_another_size(tmp_path: Path, values: int) -> None:
+    path = tmp_path / "palette.tif"
+    write_way(path, "palette")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        struct.pack_into("<I", data, file.pages.first.tags["ColorMap"].offset + 4, values)
+    path.write_bytes(data)
+    assert f"COLOR_MAP has {values} values" in refused(path, CorruptInput)
+
+
+def test_planes_without_tiles_of_their_own(tmp_path: Path) -> None:
+    """Three planes of samples, and offsets for one."""
+    path = tmp_path / "planes.tif"
+    write_way(path, "planes, deflate")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        field = file.pages.first.tags["TileOffsets"]
+        struct.pack_into("<I", data, field.offset + 4, field.count // 3)
+    path.write_bytes(data)
+    assert f"{field.count} tiles or strips need one" in refused(path, CorruptInput)

@@ -15,12 +15,16 @@ import pytest
 import tifffile
 from PIL import Image
 from skimage.data import immunohistochemistry
+from skimage.transform import downscale_local_mean
 
 from tests.contracts.source_contract import CopiedJpegContract, OpenslideReader, SourceContract, scan
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
 from wsi_dicom.errors import UnsupportedFormat
-from wsi_dicom.slide import Encoding, ImageFlavor, Slide
+from wsi_dicom.geometry import FIRST_PLANE, Plane, Region
+from wsi_dicom.metadata import OpticalPath
+from wsi_dicom.region import read_region
+from wsi_dicom.slide import Encoding, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources import open_slide
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-8k.svs"
@@ -213,8 +217,9 @@ def test_subsampled_ycbcr_jpeg2000_is_decoded(jpeg2000_slide: Maker) -> None:
             assert np.abs(slide.tile(0, column, row).astype(int) - region).mean() < 1
 
 
-def test_newer_scanners_tell_their_time_zone(jpeg2000_slide: Maker) -> None:
-    description = "|AppMag = 40|MPP = 0.2635|Date = 06/15/2020|Time = 10:11:12|Time Zone = GMT-05:00|Barcode = S-7"
+@pytest.mark.parametrize("zone", ["GMT-05:00", "GMT-0500", "GMT-5"])
+def test_newer_scanners_tell_their_time_zone(jpeg2000_slide: Maker, zone: str) -> None:
+    description = f"|AppMag = 40|MPP = 0.2635|Date = 06/15/2020|Time = 10:11:12|Time Zone = {zone}|Barcode = S-7"
     path = jpeg2000_slide(33005, _j2k(reversible=True, transform=True), description)
     with open_slide(path) as slide:
         acquired = slide.metadata.acquired
@@ -245,6 +250,173 @@ def test_missing_tiles_are_white(tmp_path: Path, cmu: Path) -> None:
         assert slide.encoded_tile(0, column, row) is None
         assert slide.tile(0, column, row).min() == 255
         assert slide.encoded_tile(0, column - 1, row) is not None
+        assert not slide.sparse
+    with open_slide(path, options=SourceOptions(background=(230, 231, 232))) as slide:
+        assert (slide.tile(0, column, row) == [230, 231, 232]).all()
+
+
+PICTURE: np.ndarray = immunohistochemistry()  # type: ignore[no-untyped-call]
+HEADER = "Aperio Image Library v11.2.1 \r\n"
+JPEG = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
+PROPERTIES = "|AppMag = 20|MPP = 0.4990|ScannerType = AT2"
+
+
+def write_svs(path: Path, *, tiled_thumbnail: bool = False, properties: str = PROPERTIES) -> Path:
+    """The pages of a small slide as Aperio orders and describes them: thumbnail in second place, a JPEG-coded label."""
+    thumbnail = {"tile": (16, 16)} if tiled_thumbnail else {"rowsperstrip": 16}
+    with tifffile.TiffWriter(path) as out:
+        out.write(
+            PICTURE, tile=(128, 128), description=f"{HEADER}512x512 [0,0 512x512] (128x128) JPEG/RGB Q=70{properties}",
+            **JPEG,
+        )  # fmt: skip
+        out.write(PICTURE[::8, ::8], description=f"{HEADER}512x512 -> 64x64 - {properties}", **JPEG, **thumbnail)
+        out.write(
+            halved(halved(PICTURE)), tile=(64, 64), **JPEG,
+            description=f"{HEADER}512x512 [0,0 512x512] (128x128) -> 128x128 JPEG/RGB Q=70{properties}",
+        )  # fmt: skip
+        out.write(PICTURE[:96, :80], subfiletype=1, description=f"{HEADER}label 80x96", rowsperstrip=16, **JPEG)
+        out.write(PICTURE[:128, :200], subfiletype=9, description=f"{HEADER}macro 200x128", rowsperstrip=16, **JPEG)
+    return path
+
+
+def halved(pixels: np.ndarray) -> np.ndarray:
+    return np.rint(downscale_local_mean(pixels, (2, 2, 1))).astype(np.uint8)
+
+
+class TestWholeSlide(SourceContract):
+    """Made here, against OpenSlide."""
+
+    reader = OpenslideReader
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return write_svs(tmp_path / "whole.svs")
+
+
+@pytest.mark.parametrize("tiled", [False, True], ids=["strips", "tiles"])
+def test_thumbnail_and_jpeg_coded_label(tmp_path: Path, tiled: bool) -> None:
+    path = write_svs(tmp_path / "pictures.svs", tiled_thumbnail=tiled)
+    with open_slide(path) as slide, tifffile.TiffFile(path) as file:
+        assert [(level.width, level.height) for level in slide.pyramid.levels] == [(512, 512), (128, 128)]
+        pages = {ImageFlavor.THUMBNAIL: 1, ImageFlavor.LABEL: 3, ImageFlavor.OVERVIEW: 4}
+        assert set(slide.associated) == set(pages)
+        for flavor, page in pages.items():
+            image = slide.associated[flavor]
+            expected = file.pages[page].asarray()
+            assert np.array_equal(image.pixels(), expected)
+            assert image.lossy_method == "ISO_10918_1"
+            encoded = image.encoded()
+            assert (encoded is None) == (tiled and flavor == ImageFlavor.THUMBNAIL), "tiles cannot be joined"
+            if encoded is not None:
+                with Image.open(io.BytesIO(encoded.data)) as picture:
+                    assert np.abs(np.asarray(picture).astype(int) - expected).mean() < 1
+
+
+def test_tiles_that_scanners_leave_out_are_rebuilt(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A byte count of 0, and garbage, in the coarse level; garbage in the fine one."""
+    path = write_svs(tmp_path / "defects.svs")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        coarse = file.pages[2]
+        counts = coarse.tags["TileByteCounts"].valueoffset
+        for offset in (coarse.dataoffsets[3], file.pages[0].dataoffsets[1]):
+            data[offset : offset + 20] = b"garbage of a scanner"
+        data[counts : counts + coarse.tags["TileByteCounts"].dtype] = bytes(coarse.tags["TileByteCounts"].dtype)
+    path.write_bytes(data)
+    with open_slide(path) as slide:
+        fine = read_region(slide, 0, Region(0, 0, 512, 512))
+        assert (fine[:128, 128:256] == 255).all()
+        assert "tile column 1, row 0 is no JPEG and taken as missing" in caplog.text
+        for column, row in ((0, 0), (1, 1)):
+            assert slide.encoded_tile(1, column, row) is None
+            region = fine[256 * row : 256 * row + 256, 256 * column : 256 * column + 256]
+            expected = downscale_local_mean(region, (4, 4, 1))
+            assert np.abs(slide.tile(1, column, row) - expected).max() <= 1
+        assert [tile is None for tile in slide.encoded_row(1, 1)] == [False, True]
+        assert [tile is None for tile in slide.encoded_row(0, 0)] == [False, True, False, False]
+        assert slide.encoded_tile(1, 1, 0) is not None
+
+
+class TestFocalPlanes(SourceContract):
+    """In the order of Aperio: all levels of the first plane, then those of the next; OffsetZ tells how deep."""
+
+    class Reader:
+        def __init__(self, path: Path) -> None:
+            with tifffile.TiffFile(path) as file:
+                pages = [page.asarray() for page in file.pages]
+            upwards = (2, 0, 1)  # by OffsetZ
+            self._levels = [
+                [pages[(0, 3, 5)[plane]] for plane in upwards],
+                [pages[(2, 4, 6)[plane]] for plane in upwards],
+            ]
+            self.sizes = [(512, 512), (256, 256)]
+
+        def region(self, level: int, region: Region, plane: Plane = FIRST_PLANE) -> np.ndarray:
+            return self._levels[level][plane.focal_plane][region.y : region.bottom, region.x : region.right]
+
+    reader = Reader
+    reader_knows_planes = True
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "stack.svs"
+        with tifffile.TiffWriter(path) as out:
+            for number, depth in enumerate(("TotalDepth = 4", "OffsetZ = 2", "OffsetZ = -2")):
+                plane = np.roll(PICTURE, 40 * number, 1)
+                out.write(plane, tile=(128, 128), description=f"{HEADER}512x512 (128x128)|{depth}", **JPEG)
+                if not number:
+                    out.write(PICTURE[::8, ::8], rowsperstrip=64, description=f"{HEADER}512x512 -> 64x64", **JPEG)
+                out.write(halved(plane), tile=(128, 128), description=f"{HEADER}512x512 (128x128)|{depth}", **JPEG)
+        return path
+
+    def test_planes_are_counted_and_copied(self, slide: Slide) -> None:
+        assert (slide.pyramid.focal_planes, slide.pyramid.optical_paths) == (3, 1)
+        tiles = [slide.encoded_tile(0, 1, 1, plane) for plane in slide.pyramid.planes]
+        assert None not in tiles
+        assert len({tile.data for tile in tiles if tile is not None}) == 3
+        assert ImageFlavor.THUMBNAIL in slide.associated
+
+
+@pytest.mark.parametrize(
+    ("properties", "power"),
+    [("|AppMag = 20", 20.0), ("|AppMag = 40x", 40.0), ("|AppMag = 0", None), ("|AppMag = high", None), ("", None)],
+)
+def test_objective_power_may_be_missing(tmp_path: Path, properties: str, power: float | None) -> None:
+    with open_slide(write_svs(tmp_path / "power.svs", properties=properties)) as slide:
+        assert slide.metadata.objective_power == power
+
+
+@pytest.mark.parametrize(
+    ("header", "model", "versions"),
+    [
+        ("Aperio Leica Biosystems GT450 v1.0.1\r\n", "GT450", ("Aperio Leica Biosystems GT450 v1.0.1",)),
+        ("Aperio Leica Biosystems GT450DX v2.0\r\n|ScannerType = ", "GT450DX", None),
+        ("Aperio Leica Biosystems GT450 v1.0.1\r\n|ScannerType = GT450", "GT450", None),
+        ("Aperio Image Library v12.0.15\r\n|ScannerType = SS5328|ScanScope ID = ", "SS5328", None),
+        ("Aperio Image Library v12.0.15\r\n|Barcode = ", None, None),
+    ],
+)  # fmt: skip
+def test_scanners(tmp_path: Path, header: str, model: str | None, versions: tuple[str, ...] | None) -> None:
+    path = tmp_path / "scanner.svs"
+    tifffile.imwrite(path, PICTURE, tile=(256, 256), description=header, photometric="rgb", metadata=None)
+    with open_slide(path) as slide:
+        metadata = slide.metadata
+        assert metadata.model == model
+        assert metadata.manufacturer == ("Leica Biosystems" if "Leica" in header else "Aperio")
+        assert (metadata.serial_number, metadata.barcode) == (None, None)
+        assert versions in (None, metadata.software_versions)
+
+
+def test_fluorescence(tmp_path: Path) -> None:
+    path = tmp_path / "channel.svs"
+    description = (
+        f"{HEADER}512x512|Dye = DAPI|Emission Wavelength = 461.0|Excitation Wavelength = 358|DisplayColor = 255"
+    )
+    tifffile.imwrite(path, PICTURE[:, :, 0], tile=(256, 256), description=description, metadata=None)
+    with open_slide(path) as slide:
+        assert slide.pyramid.pixel_format.samples == 1
+        expected = OpticalPath("1", "DAPI", fluorescence=True, excitation_nm=358, emission_nm=461, color=(0, 0, 255))
+        assert slide.metadata.optical_paths == (expected,)
 
 
 def test_stack_of_planes_is_refused(tmp_path: Path) -> None:
@@ -254,7 +426,7 @@ def test_stack_of_planes_is_refused(tmp_path: Path) -> None:
         for number in range(2):
             writer.write(pixels, tile=(256, 256), description=f"Aperio Image Library|Plane = {number}", metadata=None)
     with pytest.raises(UnsupportedFormat, match=r"stack\.svs: a stack of 2 pages of 512 x 512 pixels"):
-        open_slide(path)
+        open_slide(path, "svs")
 
 
 @pytest.mark.parametrize("written", ["01/02/0003", "01/02/0003|Time Zone = GMT-05:00"])

@@ -9,21 +9,27 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from wsi_dicom import __version__
+from wsi_dicom.checked import BadTile, CheckedSlide
+from wsi_dicom.dicom.scale import ScaleOptions
+from wsi_dicom.dicom.settings import DEFAULT_SETTINGS, SeriesSettings
 from wsi_dicom.errors import CorruptInput, InvalidRequest, StoreError
 from wsi_dicom.frames import FrameSink, write_frames
-from wsi_dicom.plan import DICOM, TIFF, ConversionPlan, PlanOptions, largest_total, make_plan
-from wsi_dicom.slide import Slide
+from wsi_dicom.plan import DICOM, TIFF, ConversionPlan, PlanOptions, expected_bytes, largest_total, make_plan
+from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
 from wsi_dicom.sources import open_slide
 from wsi_dicom.stores import SeriesDestination, SeriesRecord
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+    from wsi_dicom.dicom.deidentify import DeidentifyOptions
 
 logger = logging.getLogger(__name__)
 
@@ -56,54 +62,150 @@ class UidChoice(StrEnum):
 class DicomizeOptions:
     """What `dicomize` may be told. `additions` are attributes of the user's own (see dicom.json_model).
 
-    `skip_existing`: where the destination has the series already, leave it at that. Needs deterministic UIDs.
+    `source` is the key of the format to read a file as; None: whatever it looks like. `skip_existing`: where the
+    destination has the series already, leave it at that; needs deterministic UIDs. `blank_bad_tiles`: a tile that
+    cannot be read becomes background, and is told in the result; else it ends the conversion. `largest_instance` is in
+    bytes, 0 for no limit: larger levels are split. With a `pseudonym_key` the patient is called by a pseudonym of
+    the name that the attributes, else the slide, give.
     """
 
     plan: PlanOptions = field(default_factory=PlanOptions)
+    source: str | None = None
+    reading: SourceOptions = AS_FOUND
+    scale: ScaleOptions = field(default_factory=ScaleOptions)
+    settings: SeriesSettings = DEFAULT_SETTINGS
     uids: UidChoice = UidChoice.RANDOM
     skip_existing: bool = False
     additions: Dataset | None = None
+    deidentify: DeidentifyOptions | None = None
+    pseudonym_key: bytes | None = field(default=None, repr=False)
+    blank_bad_tiles: bool = False
+    largest_instance: int = 0
     threads: int = field(default_factory=usable_cores)
 
 
 @dataclass(frozen=True, slots=True)
 class Dicomized:
-    """What came of `dicomize`. `plan` is None when the destination had the series already."""
+    """What came of `dicomize`: files made from files. `plan` is None when the destination had the series already."""
 
     series: SeriesRecord
     plan: ConversionPlan | None = None
+    inputs: tuple[Path, ...] = ()
+    outputs: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    bad_tiles: tuple[BadTile, ...] = ()
 
 
 def dicomize(
-    source: Path, destination: SeriesDestination, options: DicomizeOptions, observer: Observer | None = None
+    source: Path | Slide, destination: SeriesDestination, options: DicomizeOptions, observer: Observer | None = None
 ) -> Dicomized:
-    """Converts the slide in `source` and adds it to `destination`, whole or not at all.
+    """Converts a slide, a file's or one that is open, and adds it to `destination`, whole or not at all.
 
     Raises NotFound, UnsupportedFormat, CorruptInput, CodecError, StoreError, InvalidRequest.
     """
-    from pydicom.dataset import Dataset
-
+    from wsi_dicom.dicom.scale import choose_scale
     from wsi_dicom.dicom.series_writer import SeriesWriter, choose_identity
 
-    additions = Dataset() if options.additions is None else options.additions
     with ExitStack() as stack:
-        slide = stack.enter_context(open_slide(source))
+        slide = stack.enter_context(_opened(source, options))
         plan = make_plan(slide, options.plan, DICOM)
-        seed = _seed(source, plan, additions) if options.uids is UidChoice.DETERMINISTIC else None
+        scale = choose_scale(slide, options.scale)
+        additions = _attributes(slide, options.additions)
+        seed = _seed(slide, plan, options, additions) if options.uids is UidChoice.DETERMINISTIC else None
         identity = choose_identity(seed, additions)
-        existing = destination.find(identity.series_uid)
+        additions, deidentify = _pseudonymous(slide, options, additions, identity.created)
+        series_uid = identity.series_uid if deidentify is None else deidentify.uid(identity.series_uid)
+        existing = destination.find(series_uid)
         if existing is not None:
             if options.skip_existing:
                 return Dicomized(existing)
             raise StoreError(f"series {existing.series_uid} is already stored in {existing.folder}")
         logger.info("%s: %s", slide.name, plan)
         folder = stack.enter_context(destination.staging())
-        writer = SeriesWriter(folder, slide, plan, identity, additions)
+        background = options.reading.background
+        checked = CheckedSlide(slide, verify=plan.verify, background=background if options.blank_bad_tiles else None)
+        writer = SeriesWriter(
+            folder,
+            checked,
+            plan,
+            identity,
+            additions,
+            scale,
+            options.settings,
+            deidentify,
+            largest_part=options.largest_instance,
+            background=background,
+        )
         with writer.level_sinks() as sinks:
-            _write(slide, plan, sinks, options.threads, folder, observer)
+            _write(checked, plan, sinks, options.threads, folder, observer)
         writer.write_associated()
-        return Dicomized(destination.add(writer.files), plan, tuple(writer.warnings))
+        warnings = (*((scale.warning,) if scale.warning else ()), *writer.warnings)
+        series = destination.add(writer.files)
+        outputs = tuple(destination.files(series))
+        return Dicomized(series, plan, slide.files, outputs, warnings, checked.bad_tiles)
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What `dicomize` would do: the plan, and how many bytes each level is expected to have."""
+
+    plan: ConversionPlan
+    expected_bytes: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+
+def plan_dicomize(source: Path | Slide, options: DicomizeOptions) -> DryRun:
+    """Plans a conversion without writing anything. Raises as `dicomize`."""
+    from wsi_dicom.dicom.scale import choose_scale
+    from wsi_dicom.dicom.series_writer import choose_identity
+
+    with _opened(source, options) as slide:
+        plan = make_plan(slide, options.plan, DICOM)
+        scale = choose_scale(slide, options.scale)
+        choose_identity(None, _attributes(slide, options.additions))
+        return DryRun(
+            plan,
+            tuple(expected_bytes(slide, level) for level in plan.levels),
+            (scale.warning,) if scale.warning else (),
+        )
+
+
+def _pseudonymous(
+    slide: Slide, options: DicomizeOptions, additions: Dataset, moment: datetime
+) -> tuple[Dataset, DeidentifyOptions | None]:
+    """Attributes and de-identification with the patient's pseudonym in them, when one is wanted."""
+    if options.pseudonym_key is None:
+        return additions, options.deidentify
+    from pydicom.dataset import Dataset
+
+    from wsi_dicom.dicom.deidentify import pseudonym
+
+    name = str(additions.get("PatientName") or slide.metadata.identifiers.get("PatientName") or slide.name)
+    public = pseudonym(name, moment, options.pseudonym_key)
+    if options.deidentify is not None:
+        return additions, replace(options.deidentify, pseudonym=public)
+    renamed = Dataset()
+    renamed.update(additions)
+    renamed.add_new("PatientName", "PN", public)  # not by attribute: that would change the elements of `additions`
+    renamed.add_new("PatientID", "LO", public)
+    return renamed, None
+
+
+def _opened(source: Path | Slide, options: DicomizeOptions) -> Slide:
+    return open_slide(source, options.source, options.reading) if isinstance(source, Path) else source
+
+
+def _attributes(slide: Slide, given: Dataset | None) -> Dataset:
+    """The user's attributes over those that a DICOM source has."""
+    from pydicom.dataset import Dataset
+
+    from wsi_dicom.dicom.slide import DicomSlide
+
+    attributes = Dataset()
+    if isinstance(slide, DicomSlide):
+        attributes.update(slide.carried_attributes())
+    attributes.update(given or Dataset())
+    return attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +273,32 @@ def _ignore(tiles: int, pixels: int) -> None:
     """The progress of a conversion that nobody watches."""
 
 
-def _seed(source: Path, plan: ConversionPlan, additions: Dataset) -> str:
-    """The same text for the same source, plan and attributes, and for no other."""
-    try:
-        with source.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CorruptInput(f"{source}: cannot be read: {error.strerror}") from error
-    return "|".join((content, str(plan), f"quality {plan.quality} smooth {plan.smooth}", additions.to_json()))
+def _seed(slide: Slide, plan: ConversionPlan, options: DicomizeOptions, additions: Dataset) -> str:
+    """The same text for the same source, plan, options and attributes, and for no other."""
+    told = (options.reading, options.scale, options.settings, options.blank_bad_tiles, options.largest_instance)
+    return "|".join(
+        (
+            _fingerprint(slide),
+            str(plan),
+            f"quality {plan.quality} smooth {plan.smooth} {options.plan.sampling}",
+            repr(told),
+            additions.to_json(),
+        )
+    )
+
+
+def _fingerprint(slide: Slide) -> str:
+    """Tells the content of a source from any other: the SHA-256 of its files, else the name of what lies elsewhere."""
+    if not slide.files:
+        return slide.name
+    digest = hashlib.sha256()
+    for path in slide.files:
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise CorruptInput(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -1,15 +1,17 @@
-"""Carries a plan out: encoded frames, in row-major order, into one sink for each level."""
+"""Carries a plan out: encoded frames, in the order of DICOM's TILED_FULL, into one sink for each level."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from wsi_dicom.codecs import encode_tile
+from wsi_dicom.geometry import Plane
 from wsi_dicom.patch import Patch
 from wsi_dicom.plan import Action, ConversionPlan, LevelPlan
 from wsi_dicom.region import read_region
@@ -20,9 +22,11 @@ Result = TypeVar("Result")
 
 
 class FrameSink(Protocol):
-    """Takes the frames of one level, row by row from the upper left."""
+    """Takes the frames of one level: plane by plane, each row by row from the upper left."""
 
-    def write(self, frame: bytes) -> None: ...
+    def write(self, frame: bytes | None) -> None:
+        """Takes the next frame; None for one that a sparse level goes without."""
+        ...
 
 
 Progress = Callable[[int, int], None]
@@ -44,24 +48,39 @@ def write_frames(
     """
     from wsi_dicom.pyramid import build_pyramid
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="codec") as pool:
-        if any(level.action is Action.DERIVE for level in plan.levels):
-            build_pyramid(slide, plan, sinks, pool=pool, threads=threads, scratch=scratch, progress=progress)
-            return
-        for level, sink in zip(plan.levels, sinks, strict=True):
-            for row, frames in _rows(slide, level, plan.quality, pool, threads):
-                for frame in frames:
-                    sink.write(frame)
-                progress(level.output.columns, level.output.width * level.output.tile_region(0, row).height)
+    with _one_thread_in_opencv(), ThreadPoolExecutor(threads, thread_name_prefix="codec") as pool:
+        for plane in plan.planes:
+            if any(level.action is Action.DERIVE for level in plan.levels):
+                build_pyramid(
+                    slide, plan, sinks, plane=plane, pool=pool, threads=threads, scratch=scratch, progress=progress
+                )
+                continue
+            for number, sink in enumerate(sinks):
+                level = plan.levels[number].output
+                for row, frames in level_rows(slide, plan, number, plane, pool, threads):
+                    for frame in frames:
+                        sink.write(frame)
+                    progress(level.columns, level.width * level.tile_region(0, row).height)
 
 
-def copied_row(slide: Slide, plan: LevelPlan, quality: int, row: int) -> list[bytes]:
-    """A row of stored tiles. What is missing, or stored otherwise than its level, is encoded like its level."""
-    level = plan.source_level
-    return [
-        encode_tile(slide.tile(level, column, row), plan.encoding, quality) if stored is None else stored.data
-        for column, stored in enumerate(slide.encoded_row(level, row))
-    ]
+@contextmanager
+def _one_thread_in_opencv() -> Iterator[None]:
+    """Our threads each call it: threads of its own only get in their way (a tenth of the time of a rebuild)."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def recompress(jpeg: bytes) -> bytes:
+    """A JPEG stream in JPEG XL that gives it back bit by bit. Raises CodecError."""
+    from wsi_dicom.codecs.jpegxl import recompress as packed
+
+    return packed(jpeg)
 
 
 def in_order(
@@ -83,23 +102,49 @@ def in_order(
             future.cancel()
 
 
-def _rows(
-    slide: Slide, plan: LevelPlan, quality: int, pool: Executor, threads: int
-) -> Iterator[tuple[int, Iterable[bytes]]]:
-    """Every row of tiles of a level with its frames. To read ahead in other threads gains nothing: measured."""
-    rows = range(plan.output.rows)
-    if plan.action is Action.COPY:
-        return ((row, copied_row(slide, plan, quality, row)) for row in rows)
-    frames = _encoded_frames(slide, plan, quality, pool, threads)
-    return ((row, islice(frames, plan.output.columns)) for row in rows)
+def level_rows(
+    slide: Slide, plan: ConversionPlan, number: int, plane: Plane, pool: Executor, threads: int
+) -> Iterator[tuple[int, Iterable[bytes | None]]]:
+    """Every row of tiles of a level that is not derived, with its frames; None for what a sparse level goes without."""
+    level = plan.levels[number]
+    rows = range(level.output.rows)
+    if level.action is Action.COPY and not plan.verify:  # to read rows ahead in other threads gains nothing: measured
+        return ((row, _copied_row(slide, level, plan.quality, row, plane)) for row in rows)
+    frames = _made_frames(slide, level, plan.quality, plane, pool, threads)
+    return ((row, islice(frames, level.output.columns)) for row in rows)
 
 
-def _encoded_frames(slide: Slide, plan: LevelPlan, quality: int, pool: Executor, threads: int) -> Iterator[bytes]:
+def _copied_row(slide: Slide, plan: LevelPlan, quality: int, row: int, plane: Plane) -> Iterator[bytes | None]:
+    """What is missing, or stored otherwise than its level, is encoded like its level."""
+    level = plan.source_level
+    for column, stored in enumerate(slide.encoded_row(level, row, plane)):
+        if stored is not None:
+            yield stored.data
+        elif plan.sparse and slide.absent(level, column, row, plane):
+            yield None
+        else:
+            yield encode_tile(slide.tile(level, column, row, plane), plan.encoding, quality)
+
+
+def _made_frames(
+    slide: Slide, plan: LevelPlan, quality: int, plane: Plane, pool: Executor, threads: int
+) -> Iterator[bytes | None]:
+    """The frames of a level tile by tile, made in the pool."""
     level, source = plan.output, plan.source_level
 
-    def encoded(tile: tuple[int, int]) -> bytes:
+    def encoded(tile: tuple[int, int]) -> bytes | None:
         inside = level.tile_region(*tile)
-        patch = Patch(inside, read_region(slide, source, inside))
-        return encode_tile(patch.tile(level, *tile), plan.encoding, quality)
+        absent: set[tuple[int, int]] | None = set() if plan.sparse else None
+        pixels = read_region(slide, source, inside, plane, absent=absent)
+        if absent and len(absent) == sum(1 for _ in slide.pyramid.level(source).tiles(inside)):
+            return None
+        return encode_tile(Patch(inside, pixels).tile(level, *tile), plan.encoding, quality)
 
-    return (frame for _, frame in in_order(pool, encoded, level.tiles(), ahead=4 * threads))
+    def kept(tile: tuple[int, int]) -> bytes | None:
+        stored = slide.encoded_tile(source, *tile, plane)
+        if stored is None:
+            return encoded(tile)
+        return recompress(stored.data) if plan.action is Action.RECOMPRESS else stored.data
+
+    work = kept if plan.action.keeps_tiles else encoded
+    return (frame for _, frame in in_order(pool, work, level.tiles(), ahead=4 * threads))

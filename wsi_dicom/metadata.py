@@ -24,13 +24,26 @@ class OpticalPath:
 
 
 @dataclass(frozen=True, slots=True)
+class LossyStep:
+    """One lossy compression that the pixels went through (PS3.3 C.7.6.1.1.5).
+
+    `method` is the defined term, ISO_10918_1 for instance. `ratio` None, in the last step only: it is measured when the
+    pixels are written.
+    """
+
+    method: str
+    ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SlideMetadata:
     """Scanner, optics and identifiers of a slide. None, or empty, means that the source does not tell.
 
     `objective_power` is the nominal magnification (20.0 for 20x). `icc_profile` is the profile of the level pixels as
-    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none. `identifiers`
-    holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything else that the source
-    says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
+    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none. `losses` is
+    the whole history of lossy compression, oldest first, of a source that tells more than its last step.
+    `identifiers` holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything else
+    that the source says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
     """
 
     manufacturer: str | None = None
@@ -43,6 +56,7 @@ class SlideMetadata:
     barcode: str | None = None
     slide_identifier: str | None = None
     optical_paths: tuple[OpticalPath, ...] = ()
+    losses: tuple[LossyStep, ...] = ()
     identifiers: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
 

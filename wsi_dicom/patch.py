@@ -28,6 +28,12 @@ class Patch:
         """Pixels of its own: what a larger patch was cut for may then be forgotten."""
         return Patch(self.region, self.pixels.copy())
 
+    def paste(self, other: Patch) -> None:
+        """Puts those pixels of `other` that lie in this patch into it."""
+        inside = other.cut(self.region)
+        if not inside.region.empty:
+            self.cut(inside.region).pixels[:] = inside.pixels
+
     def tile(self, level: Level, column: int, row: int) -> Pixels:
         """A whole tile of `level`, contiguous; what lies beyond this patch is white."""
         inside = self.cut(level.tile_region(column, row)).pixels

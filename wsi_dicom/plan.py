@@ -6,92 +6,124 @@ Planning decides; `frames` carries out. Nothing here reads a tile, so a plan can
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from wsi_dicom.codecs import codec_for
+from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.codecs.transfer_syntaxes import (
+    DEFLATED_IMAGE_FRAME,
     EXPLICIT_VR_LITTLE_ENDIAN,
+    HTJ2K,
+    HTJ2K_LOSSLESS,
     JPEG_2000,
     JPEG_2000_LOSSLESS,
     JPEG_BASELINE,
+    JPEG_LS_LOSSLESS,
+    JPEG_XL_LOSSLESS,
+    JPEG_XL_RECOMPRESSION,
+    KNOWN,
     NATIVE,
+    RLE,
     transfer_syntax_name,
 )
 from wsi_dicom.errors import InvalidRequest, UnsupportedFormat
-from wsi_dicom.geometry import Level, PixelFormat
+from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane
 from wsi_dicom.slide import AssociatedImage, Encoding, ImageFlavor, Slide
 
 TILE_SIDE = 512
 """Side of new tiles where the source has none that can be kept: Orthanc's default."""
 
-LARGEST_TILE = 4096
+SMALLEST_TILE, LARGEST_TILE = 16, 4096
 """Tiles wider or higher than this are cut anew: a tile is the unit of memory of readers and of ours."""
 
 
 class Action(StrEnum):
-    """What happens to a picture."""
+    """What happens to a picture. To recompress is to pack a JPEG stream so that it can be had back bit by bit."""
 
     COPY = "copy"
+    RECOMPRESS = "recompress"
     ENCODE = "encode"
     DERIVE = "derive"
 
-
-class Compression(StrEnum):
-    """What tiles that cannot be copied are compressed with."""
-
-    JPEG = "jpeg"
-    JPEG2000 = "jpeg2000"
-    NONE = "none"
-
     @property
-    def transfer_syntax(self) -> str:
-        return {
-            Compression.JPEG: JPEG_BASELINE,
-            Compression.JPEG2000: JPEG_2000_LOSSLESS,
-            Compression.NONE: EXPLICIT_VR_LITTLE_ENDIAN,
-        }[self]
+    def keeps_tiles(self) -> bool:
+        """Whether the stored streams are what is written, as they are or packed."""
+        return self in (Action.COPY, Action.RECOMPRESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a kind of output can hold: transfer syntaxes, tile sides as multiples of a number, associated images."""
+    """What a kind of output can hold: transfer syntaxes, tile sides as multiples of a number, and so on.
+
+    `planes`: more than one focal plane or optical path. `sparse`: levels without some of their tiles.
+    """
 
     name: str
     transfer_syntaxes: frozenset[str]
     tile_multiple: int = 1
     associated: bool = True
+    planes: bool = True
+    sparse: bool = True
 
 
-DICOM = Container("DICOM", frozenset({JPEG_BASELINE, JPEG_2000, JPEG_2000_LOSSLESS, EXPLICIT_VR_LITTLE_ENDIAN}))
-TIFF = Container("TIFF", DICOM.transfer_syntaxes, tile_multiple=16, associated=False)
+DICOM = Container("DICOM", KNOWN)
+TIFF = Container(
+    "TIFF",
+    frozenset({JPEG_BASELINE, JPEG_2000, JPEG_2000_LOSSLESS, EXPLICIT_VR_LITTLE_ENDIAN}),
+    tile_multiple=16,
+    associated=False,
+    planes=False,
+    sparse=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What the user asked for. `compression` None: lossy sources become JPEG, lossless ones stay lossless."""
+    """What the user asked for.
+
+    `compression` None: lossy sources become JPEG, lossless ones stay lossless. `sampling` is that of chroma in new
+    JPEG tiles (see Encoding); None: as in the source's, else 4:2:0. `reencode`: copy nothing. `tile_width` and
+    `tile_height` None: the source's. `levels` bounds their number. `repaint`: absent tiles are written, in the
+    background's colour. `verify`: decode every tile that is copied. `left_out` are pictures that are not to be written.
+    """
 
     pyramid: bool = False
     smooth: bool = False
     compression: Compression | None = None
     quality: int = 90
+    sampling: tuple[int, int] | None = None
+    reencode: bool = False
+    tile_width: int | None = None
+    tile_height: int | None = None
+    levels: int | None = None
+    repaint: bool = False
+    verify: bool = False
+    left_out: frozenset[ImageFlavor] = frozenset()
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
             raise InvalidRequest(f"a JPEG quality of {self.quality} is outside 1 to 100")
+        for side in (self.tile_width, self.tile_height):
+            if side is not None and not SMALLEST_TILE <= side <= LARGEST_TILE:
+                raise InvalidRequest(f"tiles of {side} pixels: {SMALLEST_TILE} to {LARGEST_TILE} per side are possible")
+        if self.levels is not None and self.levels < 1:
+            raise InvalidRequest(f"{self.levels} levels: at least 1 has to be written")
 
 
 @dataclass(frozen=True, slots=True)
 class LevelPlan:
     """One level as it will be written, and the source's level that its pixels come from (0 for a derived one).
 
-    A copied level keeps the source's tiles.
+    A copied level keeps the source's tiles. `sparse`: tiles that the source lacks are left out.
     """
 
     output: Level
     action: Action
     encoding: Encoding
     source_level: int
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +136,23 @@ class AssociatedPlan:
 
 @dataclass(frozen=True, slots=True)
 class ConversionPlan:
-    """Everything that will be written, finest level first."""
+    """Everything that will be written, finest level first; each level has all `planes`, one after the other."""
 
     levels: tuple[LevelPlan, ...]
     pixel_format: PixelFormat
     quality: int
     smooth: bool
     associated: Mapping[ImageFlavor, AssociatedPlan] = field(default_factory=dict)
+    planes: tuple[Plane, ...] = (FIRST_PLANE,)
+    verify: bool = False
 
     @property
     def tile_count(self) -> int:
-        return sum(level.output.tile_count for level in self.levels)
+        return len(self.planes) * sum(level.output.tile_count for level in self.levels)
 
     @property
     def pixel_count(self) -> int:
-        return sum(level.output.width * level.output.height for level in self.levels)
+        return len(self.planes) * sum(level.output.width * level.output.height for level in self.levels)
 
     def __str__(self) -> str:
         """A line per picture, for people."""
@@ -126,8 +160,12 @@ class ConversionPlan:
             f"level {number}: {level.action} {level.output.width} x {level.output.height} in "
             f"{level.output.tile_count} tiles of {level.output.tile_width} x {level.output.tile_height}, "
             f"{transfer_syntax_name(level.encoding.transfer_syntax)}"
+            f"{', without those that are absent' if level.sparse else ''}"
             for number, level in enumerate(self.levels)
         ]
+        if len(self.planes) > 1:
+            focal, paths = (len({plane[axis] for plane in self.planes}) for axis in (1, 0))
+            lines.append(f"each of them in {focal} focal plane(s) of {paths} optical path(s)")
         lines += [
             f"{flavor.lower()}: {associated.action}, {transfer_syntax_name(associated.encoding.transfer_syntax)}"
             for flavor, associated in self.associated.items()
@@ -138,16 +176,20 @@ class ConversionPlan:
 def make_plan(slide: Slide, options: PlanOptions, container: Container) -> ConversionPlan:
     """Plans every picture of `slide` for `container`.
 
-    Raises CodecError when no compression can hold its pixels, UnsupportedFormat when it has more than one plane.
+    Raises CodecError when no compression can hold its pixels, UnsupportedFormat when the container holds one plane and
+    the slide has more.
     """
-    planes = slide.pyramid.focal_planes * slide.pyramid.optical_paths
-    if planes > 1:
-        raise UnsupportedFormat(f"{slide.name}: has {planes} focal planes and optical paths; only one is supported yet")
+    planes = slide.pyramid.planes
+    if len(planes) > 1 and not container.planes:
+        raise UnsupportedFormat(
+            f"{slide.name}: has {len(planes)} focal planes and optical paths; {container.name} holds one"
+        )
     if options.pyramid:
         base = _plan_level(slide, 0, options, container)
-        levels = (base, *_derived_levels(slide, base, options))
+        levels = (base, *_derived_levels(slide, base, options))[: options.levels]
     else:
-        levels = tuple(_plan_level(slide, number, options, container) for number in range(len(slide.pyramid.levels)))
+        numbers = range(len(slide.pyramid.levels))[: options.levels]
+        levels = tuple(_plan_level(slide, number, options, container) for number in numbers)
     return ConversionPlan(
         levels=levels,
         pixel_format=slide.pyramid.pixel_format,
@@ -156,60 +198,124 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
         associated={
             flavor: _plan_associated(image, options, container)
             for flavor, image in slide.associated.items()
-            if container.associated
+            if container.associated and flavor not in options.left_out
         },
+        planes=planes,
+        verify=options.verify,
     )
 
 
 def largest_total(slide: Slide, level: LevelPlan) -> int:
     """Upper bound of the bytes of all frames of a level, known before the first is written."""
-    output = level.output
-    raw = output.tile_count * output.tile_width * output.tile_height * slide.pyramid.pixel_format.bytes_per_pixel
+    raw = raw_bytes(slide, level)
     if level.encoding.transfer_syntax in NATIVE:
         return raw
-    if level.action is not Action.COPY:
-        return raw + raw // 4 + output.tile_count * 4096  # noise may grow a little, and streams have headers
+    if not level.action.keeps_tiles:
+        # noise may grow a little, and streams have headers
+        return raw + raw // 4 + len(slide.pyramid.planes) * level.output.tile_count * 4096
     # a tile that turns out to be missing is encoded, and may then be larger than the stored ones
     return slide.stored_bytes(level.source_level) + raw // 20
 
 
+def raw_bytes(slide: Slide, level: LevelPlan) -> int:
+    """Bytes of all tiles of all planes of a level without compression."""
+    output, pyramid = level.output, slide.pyramid
+    pixels = output.tile_count * output.tile_width * output.tile_height
+    return len(pyramid.planes) * pixels * pyramid.pixel_format.bytes_per_pixel
+
+
+_BITS_PER_PIXEL: Final = {
+    JPEG_BASELINE: 1.7,
+    JPEG_XL_RECOMPRESSION: 1.5,
+    JPEG_2000: 2.2,
+    HTJ2K: 2.4,
+    JPEG_2000_LOSSLESS: 10.3,
+    HTJ2K_LOSSLESS: 11.0,
+    JPEG_XL_LOSSLESS: 11.1,
+    JPEG_LS_LOSSLESS: 14.7,
+    DEFLATED_IMAGE_FRAME: 17.0,
+    RLE: 24.0,
+}
+"""What stained tissue takes in 8-bit colour, measured; white takes next to nothing."""
+
+
+def expected_bytes(slide: Slide, level: LevelPlan) -> int:
+    """About how many bytes the frames of a level will have: of kept tiles what they have now, else by experience."""
+    raw = raw_bytes(slide, level)
+    if level.action.keeps_tiles:
+        return min(slide.stored_bytes(level.source_level), raw)
+    return round(raw * min(1.0, _BITS_PER_PIXEL.get(level.encoding.transfer_syntax, 24.0) / 24))
+
+
 def _plan_level(slide: Slide, number: int, options: PlanOptions, container: Container) -> LevelPlan:
     source = slide.pyramid.level(number)
+    sparse = slide.sparse and container.sparse and not options.repaint
+    output = _output_level(source, options, container)
     stored = slide.encoding(number)
-    tiles_fit = (
+    if stored is not None and output == source and not options.reencode:
+        if options.compression is Compression.JPEG_XL_RECOMPRESS and stored.transfer_syntax == JPEG_BASELINE:
+            return LevelPlan(source, Action.RECOMPRESS, recompressed(stored), number, sparse)
+        if stored.transfer_syntax in container.transfer_syntaxes:
+            return LevelPlan(source, Action.COPY, stored, number, sparse)
+    # a strip is no tile, unless it may be copied
+    if stored is None and _is_strip(source):
+        output = source.retiled(options.tile_width or TILE_SIDE, options.tile_height or TILE_SIDE)
+    encoding = _new_encoding(slide.pyramid.pixel_format, slide.lossy_method(number) is None, options, stored)
+    return LevelPlan(output, Action.ENCODE, encoding, number, sparse)
+
+
+def _is_strip(level: Level) -> bool:
+    """Whether the tiles of a level are as wide as it is, and too wide, or too flat, to be good ones."""
+    wide = max(level.tile_width, level.tile_height) > TILE_SIDE
+    return level.columns == 1 and (wide or (level.rows > 1 and level.tile_height < SMALLEST_TILE))
+
+
+def recompressed(jpeg: Encoding) -> Encoding:
+    """How a JPEG stream is stored in JPEG XL that gives it back bit by bit."""
+    return replace(jpeg, transfer_syntax=JPEG_XL_RECOMPRESSION)
+
+
+def _output_level(source: Level, options: PlanOptions, container: Container) -> Level:
+    """The tiles that are asked for, else the source's when the container can hold them, else new ones."""
+    fit = (
         source.tile_width % container.tile_multiple == 0
         and source.tile_height % container.tile_multiple == 0
         and max(source.tile_width, source.tile_height) <= LARGEST_TILE
     )
-    if stored is not None and stored.transfer_syntax in container.transfer_syntaxes and tiles_fit:
-        return LevelPlan(source, Action.COPY, stored, number)
-    striped = source.columns == 1 and max(source.tile_width, source.tile_height) > TILE_SIDE
-    output = source if tiles_fit and not striped else source.retiled(TILE_SIDE, TILE_SIDE)
-    encoding = _new_encoding(slide.pyramid.pixel_format, slide.lossy_method(number) is None, options)
-    return LevelPlan(output, Action.ENCODE, encoding, number)
+    width, height = (source.tile_width, source.tile_height) if fit else (TILE_SIDE, TILE_SIDE)
+    return source.retiled(options.tile_width or width, options.tile_height or height)
 
 
 def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions) -> tuple[LevelPlan, ...]:
-    encoding = _new_encoding(slide.pyramid.pixel_format, slide.lossy_method(0) is None, options)
+    lossless = slide.lossy_method(0) is None
+    encoding = _new_encoding(slide.pyramid.pixel_format, lossless, options, slide.encoding(0))
     levels = []
     level = base.output
     while level.tile_count > 1:
         level = level.halved()
-        levels.append(LevelPlan(level, Action.DERIVE, encoding, source_level=0))
+        levels.append(LevelPlan(level, Action.DERIVE, encoding, source_level=0, sparse=base.sparse))
     return tuple(levels)
 
 
 def _plan_associated(image: AssociatedImage, options: PlanOptions, container: Container) -> AssociatedPlan:
     stored = image.encoded()
-    if stored is not None and stored.encoding.transfer_syntax in container.transfer_syntaxes:
-        return AssociatedPlan(Action.COPY, stored.encoding)
-    return AssociatedPlan(Action.ENCODE, _new_encoding(image.pixel_format, image.lossy_method is None, options))
+    if stored is not None and not options.reencode:
+        jpeg = stored.encoding.transfer_syntax == JPEG_BASELINE
+        if options.compression is Compression.JPEG_XL_RECOMPRESS and jpeg:
+            return AssociatedPlan(Action.RECOMPRESS, recompressed(stored.encoding))
+        if stored.encoding.transfer_syntax in container.transfer_syntaxes:
+            return AssociatedPlan(Action.COPY, stored.encoding)
+    encoding = _new_encoding(image.pixel_format, image.lossy_method is None, options, None)
+    return AssociatedPlan(Action.ENCODE, encoding)
 
 
-def _new_encoding(pixel_format: PixelFormat, lossless: bool, options: PlanOptions) -> Encoding:
+def _new_encoding(pixel_format: PixelFormat, lossless: bool, options: PlanOptions, stored: Encoding | None) -> Encoding:
     """Lossless pixels are never made lossy without being asked; 16 bits do not fit JPEG baseline."""
     compression = options.compression
     if compression is None:
         compression = Compression.JPEG2000 if lossless or pixel_format.bits > 8 else Compression.JPEG
-    syntax = compression.transfer_syntax
-    return codec_for(syntax).encoding(pixel_format, lossless=syntax == JPEG_2000_LOSSLESS)
+    elif compression is Compression.JPEG_XL_RECOMPRESS and lossless:
+        compression = Compression.JPEG_XL
+    encoding = codec_for(compression.transfer_syntax).encoding(pixel_format, lossless=compression.lossless)
+    sampling = options.sampling or (stored.sampling if stored is not None else None)
+    return replace(encoding, sampling=sampling)

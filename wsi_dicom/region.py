@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wsi_dicom.errors import InvalidRequest
-from wsi_dicom.geometry import FIRST_PLANE, Plane, Region
+from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Region
 from wsi_dicom.slide import Pixels, Slide
 
 MAX_PIXELS = 1 << 26
@@ -13,10 +13,19 @@ MAX_PIXELS = 1 << 26
 
 
 def read_region(
-    slide: Slide, level: int, region: Region, plane: Plane = FIRST_PLANE, *, max_pixels: int = MAX_PIXELS
+    slide: Slide,
+    level: int,
+    region: Region,
+    plane: Plane = FIRST_PLANE,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    absent: set[tuple[int, int]] | None = None,
+    into: Pixels | None = None,
 ) -> Pixels:
     """The pixels of `region` of a level, shape (region.height, region.width, samples); white outside the picture.
 
+    Given `absent`, the tiles (column, row) that the slide lacks are not read, stay white, and are added to it. Given
+    `into`, of that shape, the pixels are put there, and it is returned.
     Memory is bounded by the region and one tile. Raises InvalidRequest (nothing asked for, or more than `max_pixels`),
     OutOfBounds (no such level), CorruptInput, CodecError.
     """
@@ -28,10 +37,13 @@ def read_region(
             f"a region of {region.width} x {region.height} pixels of level {level} is over the limit of "
             f"{max_pixels} pixels; ask for a smaller region or a coarser level"
         )
-    pixel_format = slide.pyramid.pixel_format
-    kind = np.uint8 if pixel_format.bits == 8 else np.uint16
-    pixels: Pixels = np.full((region.height, region.width, pixel_format.samples), np.iinfo(kind).max, dtype=kind)
+    pixels = empty_pixels(region, slide.pyramid.pixel_format) if into is None else into
+    if absent is not None or region.intersection(grid.bounds) != region:
+        pixels[:] = np.iinfo(pixels.dtype).max
     for column, row in grid.tiles(region):
+        if absent is not None and slide.absent(level, column, row, plane):
+            absent.add((column, row))
+            continue
         visible = grid.tile_region(column, row).intersection(region)
         tile = slide.tile(level, column, row, plane)
         left, top = visible.x - column * grid.tile_width, visible.y - row * grid.tile_height
@@ -40,3 +52,9 @@ def read_region(
             top : top + visible.height, left : left + visible.width
         ]
     return pixels
+
+
+def empty_pixels(region: Region, pixel_format: PixelFormat) -> Pixels:
+    """Room for the pixels of a region, shape (region.height, region.width, samples), not filled yet."""
+    kind = np.uint8 if pixel_format.bits == 8 else np.uint16
+    return np.empty((region.height, region.width, pixel_format.samples), dtype=kind)

@@ -89,6 +89,8 @@ class Slide(Protocol):
 
     name: str
     """What to call it in messages: a file name or a UID."""
+    files: tuple[Path, ...]
+    """All that it is read from, the one that was named first; empty when it lies elsewhere."""
     pyramid: Pyramid
     metadata: SlideMetadata
     associated: Mapping[ImageFlavor, AssociatedImage]

@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from wsi_dicom.batch import Advance, Outcome
     from wsi_dicom.convert import Observer
     from wsi_dicom.plan import ConversionPlan
 
@@ -43,6 +44,64 @@ def _bar() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
+
+
+@contextmanager
+def shown_batch(slides: int, *, quiet: bool) -> Iterator[BatchDisplay]:
+    """Shows how far all slides are together while the context lasts; failures as they come."""
+    display = BatchDisplay(slides, quiet=quiet)
+    if quiet or not sys.stderr.isatty():
+        yield display
+        return
+    with _bar() as bar:
+        display.bar = bar
+        display.task = bar.add_task(f"0 of {slides} slides", total=None, tiles=0, speed=0.0)
+        yield display
+
+
+class BatchDisplay:
+    """One bar for all slides on a terminal; elsewhere a line for each that is done."""
+
+    def __init__(self, slides: int, *, quiet: bool) -> None:
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        self._slides, self._quiet, self._finished = slides, quiet, 0
+        self._counter, self._planned = _Counter(), 0
+
+    def advanced(self, advance: Advance) -> None:
+        """Some slide came further, or was planned."""
+        self._counter.advanced(advance.tiles, advance.pixels)
+        if advance.total_pixels:
+            self._planned += 1
+            self._counter.total_pixels += advance.total_pixels
+        self._update()
+
+    def finished(self, outcome: Outcome) -> None:
+        """A slide is done, or failed."""
+        self._finished += 1
+        self._update()
+        if self._quiet:
+            return
+        said = f"{self._finished} of {self._slides}: {outcome.job.name}"
+        line = f"{said}: FAILED: {outcome.failure}" if outcome.failure else f"{said}: {outcome.seconds:.1f} s"
+        if self.bar is None:
+            click.echo(line, err=True)
+        elif outcome.failure:
+            self.bar.console.print(line, markup=False)
+
+    def _update(self) -> None:
+        if self.bar is None or self.task is None:
+            return
+        # slides that wait are taken to be as large as those that were planned
+        total = self._counter.total_pixels * self._slides // max(1, self._planned)
+        self.bar.update(
+            self.task,
+            description=f"{self._finished} of {self._slides} slides",
+            total=total or None,
+            completed=self._counter.pixels,
+            tiles=self._counter.tiles,
+            speed=self._counter.megapixels_per_second,
+        )
 
 
 class _Counter:

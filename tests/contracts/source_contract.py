@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import openslide
@@ -16,9 +17,20 @@ from PIL import Image
 
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import OutOfBounds
-from wsi_dicom.geometry import Plane, Region
+from wsi_dicom.geometry import FIRST_PLANE, Plane, Region
 from wsi_dicom.slide import Slide
 from wsi_dicom.sources import open_slide
+
+
+class Reader(Protocol):
+    """Another program's view of a slide."""
+
+    sizes: Sequence[tuple[int, int]]
+    """(width, height) of each level."""
+
+    def region(self, level: int, region: Region, plane: Plane = FIRST_PLANE) -> NDArray[np.unsignedinteger]:
+        """Shape (height, width, samples). Planes other than the first are asked for where `reader_knows_planes`."""
+        ...
 
 
 class TifffileReader:
@@ -29,7 +41,7 @@ class TifffileReader:
             self._levels = [level.asarray() for level in file.series[0].levels]
         self.sizes = [(level.shape[1], level.shape[0]) for level in self._levels]
 
-    def region(self, level: int, region: Region) -> NDArray[np.unsignedinteger]:
+    def region(self, level: int, region: Region, plane: Plane = FIRST_PLANE) -> NDArray[np.unsignedinteger]:
         pixels = self._levels[level][region.y : region.bottom, region.x : region.right]
         return pixels.reshape(region.height, region.width, -1)
 
@@ -39,7 +51,7 @@ class OpenslideReader:
         self._slide = openslide.OpenSlide(path)
         self.sizes = list(self._slide.level_dimensions)
 
-    def region(self, level: int, region: Region) -> NDArray[np.unsignedinteger]:
+    def region(self, level: int, region: Region, plane: Plane = FIRST_PLANE) -> NDArray[np.unsignedinteger]:
         scale = self._slide.level_downsamples[level]
         at = round(region.x * scale), round(region.y * scale)
         pixels = self._slide.read_region(at, level, (region.width, region.height))
@@ -47,9 +59,12 @@ class OpenslideReader:
 
 
 class SourceContract:
-    """Attributes of the subclass: `reader`, and how far samples may differ from its (another libjpeg may round)."""
+    """Attributes of the subclass: `reader`, whether it knows all planes of a slide or only the first, and how far
+    samples may differ from its (another libjpeg may round).
+    """
 
-    reader: type[TifffileReader | OpenslideReader] = TifffileReader
+    reader: type[Reader] = TifffileReader
+    reader_knows_planes = False
     tolerance = 0
     tiles_compared = 60
 
@@ -72,35 +87,64 @@ class SourceContract:
             chosen |= {(number, column, row) for column, row in {*picked, *corners}}
         return sorted(chosen)
 
+    def _places(self, slide: Slide) -> list[tuple[int, int, int, Plane]]:
+        """The sample on every plane."""
+        return [(*tile, plane) for plane in slide.pyramid.planes for tile in self._tiles(slide)]
+
     def test_levels_have_the_sizes_that_the_other_reader_sees(self, slide: Slide, path: Path) -> None:
         assert [(level.width, level.height) for level in slide.pyramid.levels] == self.reader(path).sizes
 
+    def test_the_file_is_among_those_that_the_slide_is_read_from(self, slide: Slide, path: Path) -> None:
+        assert any(file.is_relative_to(path) for file in slide.files)
+
     def test_tiles_have_the_pixels_that_the_other_reader_sees(self, slide: Slide, path: Path) -> None:
         reader = self.reader(path)
-        for level, column, row in self._tiles(slide):
+        for level, column, row, plane in self._places(slide):
             grid = slide.pyramid.levels[level]
             inside = grid.tile_region(column, row)
-            tile = slide.tile(level, column, row)
+            tile = slide.tile(level, column, row, plane)
             assert tile.shape == (grid.tile_height, grid.tile_width, slide.pyramid.pixel_format.samples)
             assert tile.dtype == (np.uint8 if slide.pyramid.pixel_format.bits == 8 else np.uint16)
-            expected = reader.region(level, inside).astype(int)
+            if plane != FIRST_PLANE and not self.reader_knows_planes:
+                continue
+            expected = reader.region(level, inside, plane).astype(int)
             difference = np.abs(tile[: inside.height, : inside.width].astype(int) - expected)
-            assert difference.max() <= self.tolerance, f"level {level}, column {column}, row {row}"
+            assert difference.max() <= self.tolerance, f"level {level}, column {column}, row {row}, {plane}"
 
     def test_encoded_tiles_decode_elsewhere_to_the_same_pixels(self, slide: Slide) -> None:
-        for level, column, row in self._tiles(slide):
-            encoded = slide.encoded_tile(level, column, row)
+        for level, column, row, plane in self._places(slide):
+            encoded = slide.encoded_tile(level, column, row, plane)
             if slide.encoding(level) is None:
                 assert encoded is None
             elif encoded is not None:
                 assert encoded.encoding == slide.encoding(level)
                 with Image.open(io.BytesIO(encoded.data)) as picture:
                     pixels = np.asarray(picture)
-                assert np.array_equal(pixels.reshape(*pixels.shape[:2], -1), slide.tile(level, column, row))
+                assert np.array_equal(pixels.reshape(*pixels.shape[:2], -1), slide.tile(level, column, row, plane))
+
+    def test_rows_hold_the_encoded_tiles(self, slide: Slide) -> None:
+        for plane in slide.pyramid.planes:
+            for number, level in enumerate(slide.pyramid.levels):
+                for row in {0, level.rows // 2, level.rows - 1}:
+                    single = [slide.encoded_tile(number, column, row, plane) for column in range(level.columns)]
+                    assert list(slide.encoded_row(number, row, plane)) == single
+
+    def test_absent_tiles_are_blank_and_a_sparse_slide_has_some(self, slide: Slide) -> None:
+        for place in self._places(slide):
+            if slide.absent(*place):
+                assert slide.encoded_tile(*place) is None
+                level, column, row, _ = place
+                inside = slide.pyramid.levels[level].tile_region(column, row)
+                tile = slide.tile(*place)[: inside.height, : inside.width]
+                assert (tile == tile[0, 0]).all(), place
+        if slide.sparse:
+            base = slide.pyramid.base
+            assert any(slide.absent(0, *tile, plane) for plane in slide.pyramid.planes for tile in base.tiles())
 
     def test_stored_bytes_bound_the_encoded_tiles(self, slide: Slide) -> None:
         for number, level in enumerate(slide.pyramid.levels):
-            encoded = (slide.encoded_tile(number, column, row) for column, row in level.tiles())
+            planes = slide.pyramid.planes
+            encoded = (slide.encoded_tile(number, *tile, plane) for plane in planes for tile in level.tiles())
             total = sum(len(tile.data) for tile in encoded if tile is not None)
             assert total <= slide.stored_bytes(number)
 
@@ -112,11 +156,16 @@ class SourceContract:
                 slide.tile(*place)
             with pytest.raises(OutOfBounds):
                 slide.encoded_tile(*place)
-        with pytest.raises(OutOfBounds):
-            slide.tile(0, 0, 0, Plane(0, slide.pyramid.focal_planes))
+            with pytest.raises(OutOfBounds):
+                slide.absent(*place)
+        for plane in (Plane(0, slide.pyramid.focal_planes), Plane(slide.pyramid.optical_paths, 0), Plane(0, -1)):
+            for read in (slide.tile, slide.encoded_tile, slide.absent):
+                with pytest.raises(OutOfBounds):
+                    read(0, 0, 0, plane)
 
     def test_threads_read_what_one_reads(self, slide: Slide) -> None:
-        places = self._tiles(slide)[:48] * 2
+        every = self._places(slide)
+        places = every[:: -(-len(every) // 48)] * 2
         alone = [slide.tile(*place) for place in places]
         with ThreadPoolExecutor(4) as pool:
             together = list(pool.map(lambda place: slide.tile(*place), places))

@@ -40,11 +40,25 @@ class Codec(Protocol):
 
 @cache
 def _codecs() -> dict[str, Codec]:
+    from wsi_dicom.codecs.deflated import DeflatedCodec
+    from wsi_dicom.codecs.htj2k import Htj2kCodec
     from wsi_dicom.codecs.jpeg import JpegCodec
     from wsi_dicom.codecs.jpeg2000 import Jpeg2000Codec
+    from wsi_dicom.codecs.jpegls import JpegLsCodec
+    from wsi_dicom.codecs.jpegxl import JpegXlCodec
     from wsi_dicom.codecs.native import NativeCodec
+    from wsi_dicom.codecs.rle import RleCodec
 
-    codecs: tuple[Codec, ...] = (NativeCodec(), JpegCodec(), Jpeg2000Codec())
+    codecs: tuple[Codec, ...] = (
+        NativeCodec(),
+        JpegCodec(),
+        Jpeg2000Codec(),
+        Htj2kCodec(),
+        JpegLsCodec(),
+        JpegXlCodec(),
+        RleCodec(),
+        DeflatedCodec(),
+    )
     return {uid: codec for codec in codecs for uid in codec.transfer_syntaxes}
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import numpy as np
-
 from wsi_dicom.codecs.jpeg2000_markers import parse_header
+from wsi_dicom.codecs.stream_shape import check_shape
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS
+from wsi_dicom.codecs.ycbcr import YCBCR, from_rgb, to_rgb
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 
-_YCBCR: Final = ("YBR_FULL", "YBR_FULL_422")
-"""Photometric interpretations of samples that were YCbCr before they came to JPEG 2000."""
+
+def decibels(quality: int) -> int:
+    """The peak signal-to-noise ratio that a quality of 1 to 100 asks for: 20 dB is coarse, 50 dB indistinguishable."""
+    return 20 + 3 * quality // 10
 
 
 class Jpeg2000Codec:
@@ -32,14 +32,13 @@ class Jpeg2000Codec:
 
         lossless = encoding.transfer_syntax == JPEG_2000_LOSSLESS
         samples = pixels if pixels.shape[2] > 1 else pixels[:, :, 0]
-        if encoding.photometric in _YCBCR:
-            samples = _from_rgb(pixels)
+        if encoding.photometric in YCBCR:
+            samples = from_rgb(pixels)
         try:
-            # OpenJPEG counts quality in dB: 20 dB is coarse, 50 dB is indistinguishable.
             return bytes(
                 jpeg2k_encode(
                     samples,
-                    level=0 if lossless else 20 + 3 * quality // 10,
+                    level=0 if lossless else decibels(quality),
                     codecformat="j2k",
                     reversible=lossless,
                     mct=encoding.photometric in ("YBR_RCT", "YBR_ICT"),
@@ -52,31 +51,12 @@ class Jpeg2000Codec:
         from imagecodecs import Jpeg2kError, jpeg2k_decode
 
         header = parse_header(tile.data)
-        shape = (header.height, header.width, header.samples)
-        if shape != (height, width, pixel_format.samples) or header.bits > pixel_format.bits:
-            raise CodecError(
-                f"a JPEG 2000 stream of {header.width} x {header.height} pixels with {header.samples} samples of "
-                f"{header.bits} bits where {width} x {height} with {pixel_format.samples} of {pixel_format.bits} are "
-                "expected"
-            )
+        check_shape("JPEG 2000", header.shape, width, height, pixel_format)
         try:
             pixels: Pixels = jpeg2k_decode(tile.data)
         except (Jpeg2kError, ValueError) as error:
             raise CodecError(f"JPEG 2000 decoding failed: {error}") from error
         # OpenJPEG undoes its own component transform, and turns subsampled YCbCr to RGB as well.
-        if tile.encoding.photometric in _YCBCR and not (header.component_transform or header.subsampled):
-            return _to_rgb(pixels)
-        return pixels.reshape(shape)
-
-
-def _to_rgb(ycbcr: Pixels) -> Pixels:
-    import cv2
-
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(ycbcr[:, :, [0, 2, 1]]), cv2.COLOR_YCrCb2RGB), ycbcr.dtype)
-
-
-def _from_rgb(rgb: Pixels) -> Pixels:
-    import cv2
-
-    swapped = np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2YCrCb), rgb.dtype)
-    return np.ascontiguousarray(swapped[:, :, [0, 2, 1]])
+        if tile.encoding.photometric in YCBCR and not (header.component_transform or header.subsampled):
+            return to_rgb(pixels)
+        return pixels.reshape(height, width, pixel_format.samples)

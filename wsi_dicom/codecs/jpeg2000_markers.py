@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
+from wsi_dicom.codecs.stream_shape import StreamShape
 from wsi_dicom.errors import CodecError
 
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE: Final = b"\x00\x00\x00\x0cjP  "
+_MOST_TILES: Final = 0xFFFF  # they are numbered with 16 bits (A.4.2)
 _CAP, _COD, _COC, _SOT = 0xFF50, 0xFF52, 0xFF53, 0xFF90
 
 
@@ -34,6 +37,10 @@ class Jpeg2000Header:
     codestream_offset: int
     codestream_end: int
     header_end: int
+
+    @property
+    def shape(self) -> StreamShape:
+        return StreamShape(self.width, self.height, self.samples, self.bits)
 
 
 def _codestream(data: bytes) -> tuple[int, int]:
@@ -105,7 +112,7 @@ def _image_size(siz: bytes) -> tuple[int, int, int, int, bool]:
     samples = int.from_bytes(siz[34:36], "big")
     if not samples or len(siz) < 36 + 3 * samples:
         raise CodecError("broken JPEG 2000 stream: its size segment is too short")
-    right, bottom, left, top = (int.from_bytes(siz[i : i + 4], "big") for i in range(2, 18, 4))
+    right, bottom, left, top, tile_width, tile_height, tiles_left, tiles_top = struct.unpack_from(">8I", siz, 2)
     depths, steps = set(siz[36 : 36 + 3 * samples : 3]), set()
     for component in range(samples):
         steps.add((siz[37 + 3 * component], siz[38 + 3 * component]))
@@ -113,4 +120,9 @@ def _image_size(siz: bytes) -> tuple[int, int, int, int, bool]:
         raise CodecError("a JPEG 2000 stream with signed samples, or with samples of unlike depths, cannot be read")
     if right <= left or bottom <= top:
         raise CodecError("broken JPEG 2000 stream: it has no pixels")
+    if not (tile_width and tile_height and tiles_left <= left and tiles_top <= top):
+        raise CodecError("broken JPEG 2000 stream: its tiles have no size, or begin within the picture")
+    tiles = -(-(right - tiles_left) // tile_width) * -(-(bottom - tiles_top) // tile_height)
+    if tiles > _MOST_TILES:
+        raise CodecError(f"broken JPEG 2000 stream: it has {tiles} tiles, where {_MOST_TILES} is the most there can be")
     return right - left, bottom - top, samples, min(depths) + 1, steps != {(1, 1)}

@@ -11,14 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from wsi_dicom.codecs.stream_shape import StreamShape
 from wsi_dicom.errors import CodecError
 
 SOI: Final = b"\xff\xd8"
 EOI: Final = b"\xff\xd9"
 SOF0: Final = 0xC0
-_START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # not DHT, JPG, DAC
+SOF55: Final = 0xF7
+"""JPEG-LS (T.87 C.1.1)."""
+_START_OF_FRAME: Final = frozenset({*range(0xC0, 0xD0), SOF55}) - {0xC4, 0xC8, 0xCC}  # not DHT, JPG, DAC
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn have no length
-_APP0, _APP14, _DRI, _SOS = 0xE0, 0xEE, 0xDD, 0xDA
+_APP0, _APP8, _APP14, _DRI, _SOS, _COM = 0xE0, 0xE8, 0xEE, 0xDD, 0xDA, 0xFE
 _ADOBE_RGB: Final = bytes.fromhex("FFEE000E41646F626500648000000000")  # version 100, flags0 0x8000, transform 0
 
 Colour: TypeAlias = Literal["RGB", "YCbCr", "gray"]
@@ -58,6 +61,10 @@ class JpegHeader:
     def baseline(self) -> bool:
         """Whether DICOM's JPEG baseline (PS3.5 8.2.1, process 1) may hold the stream: SOF0, 8 bits."""
         return self.sof == SOF0 and self.bits == 8 and len(self.components) in (1, 3)
+
+    @property
+    def shape(self) -> StreamShape:
+        return StreamShape(self.width, self.height, len(self.components), self.bits)
 
     @property
     def sampling(self) -> tuple[tuple[int, int], ...]:
@@ -129,8 +136,11 @@ def _colour(components: tuple[Component, ...], adobe: int | None, jfif: bool) ->
     return None
 
 
-def parse_header(data: bytes) -> JpegHeader:
-    """Raises CodecError when this is not JPEG, or is broken before its first scan. Allocates nothing by its sizes."""
+def parse_header(data: bytes, *, sized: bool = True) -> JpegHeader:
+    """Raises CodecError when this is not JPEG, or is broken before its first scan. Allocates nothing by its sizes.
+
+    `sized` False: a width or height of 0 passes; Hamamatsu writes it for what is too large for JPEG.
+    """
     frame: tuple[_Segment, bytes] | None = None
     adobe: int | None = None
     jfif, restart_interval = False, 0
@@ -150,7 +160,7 @@ def parse_header(data: bytes) -> JpegHeader:
             (sof, _, size_offset, _), content = frame
             components = _components(content)
             height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
-            if not (width and height):
+            if sized and not (width and height):
                 raise CodecError(f"a JPEG stream of {width} x {height} pixels cannot be read")
             colour = _colour(components, adobe, jfif)
             return JpegHeader(
@@ -170,6 +180,37 @@ def tables_prefix(tables: bytes | None, *, mark_rgb: bool) -> bytes:
         return SOI + marker
     kept = (tables[s.start : s.end] for s in _segments(tables) if s.marker != _APP0)
     return SOI + marker + b"".join(kept)
+
+
+def without_spiff(data: bytes) -> bytes:
+    """A stream without the directory of a SPIFF file (T.84 annex F) that CharLS puts before JPEG-LS.
+
+    DICOM holds the interchange format, and the directory ends with a second SOI that parsers stumble over.
+    """
+    first = next((segment.start for segment in _segments(data) if segment.marker != _APP8), 2)
+    return SOI + data[first:]
+
+
+def application_data(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, contents) of the APP0 to APP15 segments: JFIF, Exif, ICC profiles. Raises CodecError."""
+    for segment in _segments(data):
+        if _APP0 <= segment.marker <= _APP0 + 15:
+            yield segment.marker - _APP0, data[segment.payload : segment.end]
+
+
+def bare(data: bytes) -> bytes | None:
+    """A stream without comments, application data but for JFIF and Adobe's, and whatever follows it.
+
+    They may name places and people, and are nothing that DICOM needs. None when the stream is cut off, or has several
+    scans. Raises CodecError.
+    """
+    segments = list(_segments(data))
+    metadata = (_COM, *(number for number in range(_APP0 + 1, _APP0 + 16) if number != _APP14))
+    end = _OTHER_MARKER.search(data, segments[-1].end)
+    if end is None or end.group() != EOI:
+        return None
+    kept = (data[segment.start : segment.end] for segment in segments if segment.marker not in metadata)
+    return SOI + b"".join(kept) + data[segments[-1].end : end.end()]
 
 
 def body_offset(data: bytes) -> int:

@@ -6,22 +6,63 @@ from typing import Final
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+RLE: Final = "1.2.840.10008.1.2.5"
+DEFLATED_IMAGE_FRAME: Final = "1.2.840.10008.1.2.8.1"
 JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
+JPEG_EXTENDED: Final = "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS: Final = "1.2.840.10008.1.2.4.57"
+JPEG_LOSSLESS_SV1: Final = "1.2.840.10008.1.2.4.70"
+JPEG_LS_LOSSLESS: Final = "1.2.840.10008.1.2.4.80"
+JPEG_LS_NEAR_LOSSLESS: Final = "1.2.840.10008.1.2.4.81"
 JPEG_2000_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
 JPEG_2000: Final = "1.2.840.10008.1.2.4.91"
+JPEG_XL_LOSSLESS: Final = "1.2.840.10008.1.2.4.110"
+JPEG_XL_RECOMPRESSION: Final = "1.2.840.10008.1.2.4.111"
+JPEG_XL: Final = "1.2.840.10008.1.2.4.112"
+HTJ2K_LOSSLESS: Final = "1.2.840.10008.1.2.4.201"
+HTJ2K_LOSSLESS_RPCL: Final = "1.2.840.10008.1.2.4.202"
+HTJ2K: Final = "1.2.840.10008.1.2.4.203"
 
 NATIVE: Final = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
 """Pixels without compression or encapsulation."""
 
-_LOSSY_METHODS: Final = {JPEG_BASELINE: "ISO_10918_1", JPEG_2000: "ISO_15444_1"}
+ALWAYS_LOSSY: Final = frozenset({JPEG_BASELINE, JPEG_EXTENDED, JPEG_XL_RECOMPRESSION})
+"""Syntaxes whose pixels went through a lossy compression, whatever the header tells. The others in `lossy_method` may
+also hold streams that lost nothing."""
+
+_LOSSY_METHODS: Final = {
+    JPEG_BASELINE: "ISO_10918_1",
+    JPEG_EXTENDED: "ISO_10918_1",
+    JPEG_LS_NEAR_LOSSLESS: "ISO_14495_1",
+    JPEG_2000: "ISO_15444_1",
+    HTJ2K: "ISO_15444_15",
+    JPEG_XL_RECOMPRESSION: "ISO_10918_1",  # what JPEG XL does to the JPEG loses nothing
+    JPEG_XL: "ISO_18181_1",
+}
 
 _NAMES: Final = {
     IMPLICIT_VR_LITTLE_ENDIAN: "uncompressed (implicit VR)",
     EXPLICIT_VR_LITTLE_ENDIAN: "uncompressed",
+    RLE: "RLE",
+    DEFLATED_IMAGE_FRAME: "deflated",
     JPEG_BASELINE: "JPEG baseline",
+    JPEG_EXTENDED: "JPEG extended",
+    JPEG_LOSSLESS: "JPEG lossless",
+    JPEG_LOSSLESS_SV1: "JPEG lossless (first-order prediction)",
+    JPEG_LS_LOSSLESS: "JPEG-LS lossless",
+    JPEG_LS_NEAR_LOSSLESS: "JPEG-LS near-lossless",
     JPEG_2000_LOSSLESS: "JPEG 2000 lossless",
     JPEG_2000: "JPEG 2000",
+    JPEG_XL_LOSSLESS: "JPEG XL lossless",
+    JPEG_XL_RECOMPRESSION: "JPEG recompressed as JPEG XL",
+    JPEG_XL: "JPEG XL",
+    HTJ2K_LOSSLESS: "HTJ2K lossless",
+    HTJ2K_LOSSLESS_RPCL: "HTJ2K lossless (RPCL)",
+    HTJ2K: "HTJ2K",
 }
+
+KNOWN: Final = frozenset(_NAMES)
+"""All that tiles may be stored in."""
 
 
 def lossy_method(transfer_syntax: str) -> str | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Final
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from wsi_dicom.dicom.description import ImageDescription
+from wsi_dicom.dicom.icc import check_profile, input_device_profile
 from wsi_dicom.dicom.uids import SeriesIdentity
 from wsi_dicom.errors import InvalidRequest
 
@@ -60,12 +63,15 @@ _ADOPTED: Final = frozenset(
 """Put in place by `adopt_identifiers`, or true already."""
 
 _LABEL_ONLY: Final = frozenset({"LabelText", "BarcodeValue"})
-_COMPLETED: Final = frozenset({"SpecimenDescriptionSequence", "OpticalPathSequence", "TotalPixelMatrixOriginSequence"})
+_COMPLETED: Final = frozenset({"SpecimenDescriptionSequence", "TotalPixelMatrixOriginSequence"})
 """Sequences whose items may leave out what we know: it is filled in."""
 
 
-def check_additions(additions: Dataset) -> None:
-    """Raises InvalidRequest naming every attribute that the pixels dictate, or the first value that makes no sense."""
+def check_additions(additions: Dataset, where: str = "dataset") -> None:
+    """Raises InvalidRequest naming every attribute that the pixels dictate, or the first value that makes no sense.
+
+    Its message begins with `where`: the file that they come from.
+    """
     told = [element for element in additions if not element.is_empty]
     dictated = [
         element.keyword or str(element.tag)
@@ -75,33 +81,36 @@ def check_additions(additions: Dataset) -> None:
     ]
     if dictated:
         follow, them = ("follows", "it") if len(dictated) == 1 else ("follow", "them")
-        raise InvalidRequest(f"dataset: {', '.join(dictated)} {follow} from the pixels; remove {them}")
+        raise InvalidRequest(f"{where}: {', '.join(dictated)} {follow} from the pixels; remove {them}")
     for element in told:
         allowed = _ENUMERATED.get(element.keyword)
         if allowed is not None and element.value not in allowed:
-            raise InvalidRequest(f"dataset: {element.keyword} must be one of {', '.join(allowed)}")
-    _check_depth_of_field(additions)
-    _check_items(additions)
+            raise InvalidRequest(f"{where}: {element.keyword} must be one of {', '.join(allowed)}")
+    _check_depth_of_field(additions, where)
+    _check_items(additions, where)
 
 
-def _check_depth_of_field(additions: Dataset) -> None:
+def _check_depth_of_field(additions: Dataset, where: str) -> None:
     if additions.get("ExtendedDepthOfField") == "YES":
         missing = [k for k in ("NumberOfFocalPlanes", "DistanceBetweenFocalPlanes") if additions.get(k) is None]
         if missing:
-            raise InvalidRequest(f"dataset: ExtendedDepthOfField YES needs {' and '.join(missing)} as well")
+            raise InvalidRequest(f"{where}: ExtendedDepthOfField YES needs {' and '.join(missing)} as well")
 
 
-def _check_items(additions: Dataset) -> None:
-    for keyword in ("OpticalPathSequence", "TotalPixelMatrixOriginSequence", "DimensionOrganizationSequence"):
+def _check_items(additions: Dataset, where: str) -> None:
+    for path in additions.get("OpticalPathSequence") or ():
+        if profile := path.get("ICCProfile"):
+            check_profile(profile, f"{where}: ICCProfile of OpticalPathSequence")
+    for keyword in ("TotalPixelMatrixOriginSequence", "DimensionOrganizationSequence"):
         if len(additions.get(keyword) or ()) > 1:
-            raise InvalidRequest(f"dataset: {keyword} must have one item, as the images have one")
+            raise InvalidRequest(f"{where}: {keyword} must have one item, as the images have one")
     specimens = additions.get("SpecimenDescriptionSequence") or ()
     if len(specimens) > 1:
         needed = ("SpecimenIdentifier", "SpecimenUID", "SpecimenLocalizationContentItemSequence")
         for number, specimen in enumerate(specimens, start=1):
             missing = [keyword for keyword in needed if not specimen.get(keyword)]
             if missing:
-                raise InvalidRequest(f"dataset: specimen {number} of {len(specimens)} lacks {', '.join(missing)}")
+                raise InvalidRequest(f"{where}: specimen {number} of {len(specimens)} lacks {', '.join(missing)}")
 
 
 def adopt_identifiers(identity: SeriesIdentity, additions: Dataset) -> SeriesIdentity:
@@ -129,16 +138,65 @@ def apply_additions(dataset: Dataset, additions: Dataset, image: ImageDescriptio
             continue
         if keyword == "BurnedInAnnotation" and image.shows_label:
             continue  # a label shows what is written on it, whatever is said of the slide
-        dataset.add(_completed(element, dataset) if keyword in _COMPLETED else element)
+        if keyword == "OpticalPathSequence":
+            _complete_optical_paths(dataset, element.value, image)
+        else:
+            dataset.add(_completed(element, dataset) if keyword in _COMPLETED else element)
+
+
+def merged(general: Dataset, particular: Dataset) -> Dataset:
+    """Both, `particular` over `general`; of a specimen that both describe, attribute by attribute."""
+    result = Dataset()
+    result.update(general)
+    keyword = "SpecimenDescriptionSequence"
+    for element in particular:
+        if element.keyword == keyword and len(element.value) == len(general.get(keyword) or ()) == 1:
+            result.add(_completed(element, general))
+        elif not element.is_empty or element.tag not in result:
+            result.add(element)
+    return result
+
+
+def _complete_optical_paths(dataset: Dataset, given: list[Dataset], image: ImageDescription) -> None:
+    """What the user says of light goes over what the slide says: of each path, or with one item of all of them.
+
+    A label or overview has its own light, unless one is said of all. Raises InvalidRequest.
+    """
+    ours = dataset.OpticalPathSequence
+    if len(given) not in (1, len(ours)):
+        if image.shows_label:
+            return
+        raise InvalidRequest(
+            f"dataset: OpticalPathSequence has {len(given)} items, where the images have {len(ours)} optical paths; "
+            "give as many, or one for all"
+        )
+    items = []
+    for number, path in enumerate(ours):
+        said = given[number if len(given) > 1 else 0]
+        item = _over(path, said)
+        if len(given) == 1 < len(ours):
+            item.OpticalPathIdentifier = path.OpticalPathIdentifier
+        if "ICCProfile" in item and image.pixel_format.samples == 1 and "PaletteColorLookupTableSequence" not in item:
+            del item.ICCProfile  # gray pixels must not have one (C.8.12.5)
+            item.pop("ColorSpace", None)
+        elif said.get("ICCProfile"):
+            item.ICCProfile, _ = input_device_profile(said.ICCProfile)
+            if not said.get("ColorSpace"):
+                item.pop("ColorSpace", None)
+        items.append(item)
+    dataset.OpticalPathSequence = Sequence(items)
+    if len({item.OpticalPathIdentifier for item in items}) < len(items):
+        raise InvalidRequest("dataset: the items of OpticalPathSequence must have different OpticalPathIdentifier")
 
 
 def _completed(element: DataElement, dataset: Dataset) -> DataElement:
     """A copy of the user's sequence whose items have, beside the user's attributes, those of ours."""
     ours = dataset[element.tag].value[0]
-    items = []
-    for given in element.value:
-        item = Dataset()
-        item.update(ours)
-        item.update({part.tag: part for part in given if not part.is_empty})
-        items.append(item)
-    return DataElement(element.tag, "SQ", items)
+    return DataElement(element.tag, "SQ", [_over(ours, given) for given in element.value])
+
+
+def _over(ours: Dataset, given: Dataset) -> Dataset:
+    """A new item, which may be changed without changing what the user gave for all images."""
+    item = deepcopy(ours)
+    item.update({part.tag: deepcopy(part) for part in given if not part.is_empty})
+    return item

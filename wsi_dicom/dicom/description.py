@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from wsi_dicom.errors import InvalidRequest
-from wsi_dicom.geometry import Level, PixelFormat, Spacing
+from wsi_dicom.geometry import Level, PixelFormat, Plane, Spacing
+from wsi_dicom.metadata import LossyStep, OpticalPath
 from wsi_dicom.slide import Encoding, ImageFlavor
+
+FramePosition: TypeAlias = tuple[int, int, Plane]
+"""Tile column, tile row and plane that a frame shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +25,32 @@ class ImagedVolume:
 
 
 @dataclass(frozen=True, slots=True)
-class LossyStep:
-    """One lossy compression that the pixels went through (PS3.3 C.7.6.1.1.5).
+class Concatenation:
+    """Which part of a split image this is (PS3.3 C.7.6.16.2.2.4).
 
-    `method` is the defined term, ISO_10918_1 for instance. `ratio` None, allowed in the last step only, leaves the
-    ratio to the writer, which measures it.
+    `number` counts parts from 1, `first_frame` counts the frames of the whole image from 0. `source_uid` is the SOP
+    instance UID that the image would have in one piece.
     """
 
-    method: str
-    ratio: float | None = None
+    uid: str
+    number: int
+    total: int
+    first_frame: int
+    source_uid: str
 
 
 @dataclass(frozen=True, slots=True)
 class ImageDescription:
-    """One image to write, TILED_FULL with one focal plane and one optical path.
+    """One image to write.
 
     `resampled`: the pixels come from a finer level. `reencoded`: we compressed them, and lost something. `lossy` is the
     whole history of lossy compression, oldest first. `source_uid` is the SOP instance of the same series that a
     resampled image comes from. `spacing` None: the picture spans the imaged volume; for LABEL and OVERVIEW a nominal
     value is written, and a comment that says so.
+
+    `optical_paths`, empty: one, brightfield. `focal_spacing_um` None: the planes share the volume's depth evenly.
+    `positions` None: all frames in the order of TILED_FULL; else TILED_SPARSE, and one for each frame of this instance.
+    `absent_color` (red, green, blue) is what tiles without a frame should be shown in.
     """
 
     flavor: ImageFlavor
@@ -52,24 +65,43 @@ class ImageDescription:
     lossy: tuple[LossyStep, ...] = ()
     source_uid: str | None = None
     image_comments: str | None = None
+    derivation_description: str | None = None
+    focal_planes: int = 1
+    focal_spacing_um: float | None = None
+    optical_paths: tuple[OpticalPath, ...] = ()
+    positions: Sequence[FramePosition] | None = None
+    concatenation: Concatenation | None = None
+    absent_color: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         """Raises InvalidRequest for a size that the attributes of DICOM cannot hold."""
         level = self.level
         if any(step.ratio is None for step in self.lossy[:-1]):
             raise ValueError("only the last lossy step may leave its ratio to the writer")
-        if self.flavor is not ImageFlavor.VOLUME and level.tile_count != 1:
-            raise ValueError(f"a {self.flavor} image has one frame, not {level.tile_count}")
+        if self.flavor is not ImageFlavor.VOLUME and self.frame_count != 1:
+            raise ValueError(f"a {self.flavor} image has one frame, not {self.frame_count}")
         if max(level.tile_width, level.tile_height) > 0xFFFF:
             raise InvalidRequest(
                 f"a {self.flavor} frame of {level.tile_width} x {level.tile_height} pixels is larger than the 65535 "
                 "that DICOM allows per side; use smaller tiles, or reduce the picture"
             )
-        if max(level.width, level.height) > 0xFFFFFFFF or level.tile_count > 0x7FFFFFFF:
+        if max(level.width, level.height) > 0xFFFFFFFF or self.frame_count > 0x7FFFFFFF:
             raise InvalidRequest(
-                f"a level of {level.width} x {level.height} pixels in {level.tile_count} tiles is larger than DICOM "
+                f"a level of {level.width} x {level.height} pixels in {self.frame_count} tiles is larger than DICOM "
                 "allows (2^32-1 pixels per side, 2^31-1 frames); use larger tiles"
             )
+        if self.positions is not None and max(level.width, level.height) > 0x7FFFFFFF:
+            raise InvalidRequest(
+                f"a sparse or split level of {level.width} x {level.height} pixels is larger than the 2^31-1 per side "
+                "that DICOM allows where frames tell their position; write it whole"
+            )
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of this instance."""
+        if self.positions is not None:
+            return len(self.positions)
+        return self.level.tile_count * self.focal_planes * max(1, len(self.optical_paths))
 
     @property
     def image_type(self) -> list[str]:

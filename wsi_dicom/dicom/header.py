@@ -105,7 +105,8 @@ def read_instance(path: Path) -> Instance:
             syntax = _transfer_syntax(file, path)
             if syntax in _UNREADABLE_DATASETS:
                 raise UnsupportedFormat(
-                    f"{path} is a {_UNREADABLE_DATASETS[syntax]} DICOM file, which is not supported"
+                    f"{path} is a {_UNREADABLE_DATASETS[syntax]} DICOM file, which is not supported; rewrite it with "
+                    "`dcmconv +te`"
                 )
             file.seek(0)
             header = read_partial(file, stop_when=lambda tag, _vr, _length: tag >= PER_FRAME_FUNCTIONAL_GROUPS)

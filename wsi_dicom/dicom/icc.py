@@ -6,6 +6,8 @@ import logging
 from functools import cache
 from typing import Final
 
+from wsi_dicom.errors import InvalidRequest
+
 _HEADER_SIZE: Final = 128
 _KNOWS_DEVICE_TO_PCS: Final = (b"scnr", b"mntr", b"spac", b"prtr")
 _BUILT_ON: Final = bytes.fromhex("07e8000100010000 00000000")  # 2024-01-01: lcms would write the present time
@@ -24,6 +26,12 @@ def input_device_profile(profile: bytes | None) -> tuple[bytes, str | None]:
     if profile is not None:
         log.warning("the ICC profile of the slide is not one for RGB input and is replaced by sRGB")
     return _srgb(), "SRGB"
+
+
+def check_profile(profile: bytes, name: str) -> None:
+    """Raises InvalidRequest when a profile that the user gives is none for RGB pixels; `name` is what to call it."""
+    if not _usable(profile):
+        raise InvalidRequest(f"{name} is not an ICC profile of an RGB scanner, display or colour space")
 
 
 def _usable(profile: bytes) -> bool:

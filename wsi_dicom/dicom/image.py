@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pydicom.dataset import Dataset
 
-from wsi_dicom.codecs.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, NATIVE, lossy_method
+from wsi_dicom.codecs.transfer_syntaxes import (
+    ALWAYS_LOSSY,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_XL,
+    NATIVE,
+    lossy_method,
+)
+from wsi_dicom.dicom.cielab import srgb_from_cielab
 from wsi_dicom.dicom.elements import UNDEFINED, ElementWalker
 from wsi_dicom.dicom.header import PER_FRAME_FUNCTIONAL_GROUPS, Instance, reading, text
-from wsi_dicom.dicom.index import EncapsulatedFrames, FrameReader, NativeFrames, PixelData, RandomAccessFile
+from wsi_dicom.dicom.index import (
+    EncapsulatedFrames,
+    FrameReader,
+    NativeFrames,
+    PixelData,
+    PlanarFrames,
+    RandomAccessFile,
+)
 from wsi_dicom.dicom.positions import FramePositions, read_positions
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
+from wsi_dicom.metadata import LossyStep
 from wsi_dicom.slide import Encoding, ImageFlavor
 
 _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
@@ -36,11 +52,19 @@ class ImageAttributes:
     frames: int
     pixel_format: PixelFormat
     encoding: Encoding
-    lossy_method: str | None
+    bits_stored: int
+    """Of the bits of each sample, those that are used: values are below 2 to the power of it."""
+    planar: bool
+    """Whether uncompressed frames are stored colour by colour."""
+    lossy: tuple[LossyStep, ...]
+    """Every lossy compression that is told of, oldest first."""
     tiled_full: bool
     focal_planes: int
     optical_paths: tuple[str, ...]
     spacing: Spacing | None
+    focal_spacing_um: float | None
+    absent_color: tuple[int, int, int] | None
+    """Red, green, blue that tiles without a frame should be shown in."""
     concatenation_uid: str
     first_frame: int
     """Frames of the same concatenation in the instances before this one."""
@@ -92,13 +116,17 @@ def read_attributes(instance: Instance, flavor: ImageFlavor) -> ImageAttributes:
             frames=frames,
             pixel_format=pixel_format,
             encoding=encoding,
-            lossy_method=_lossy_method(header, encoding),
+            bits_stored=_integer(instance, "BitsStored", pixel_format.bits, high=pixel_format.bits),
+            planar=_is_planar(instance),
+            lossy=_lossy_history(header, encoding),
             tiled_full=organization == "TILED_FULL" or (frames == 1 and tile_width >= width and tile_height >= height),
             focal_planes=focal_planes,
             optical_paths=tuple(
                 text(path, "OpticalPathIdentifier") for path in header.get("OpticalPathSequence") or ()
             ),
             spacing=_spacing(header, width, height),
+            focal_spacing_um=_focal_spacing(header),
+            absent_color=_absent_color(header),
             concatenation_uid=text(header, "ConcatenationUID"),
             first_frame=_integer(instance, "ConcatenationFrameOffsetNumber", 0, low=0, high=_MOST_FRAMES),
         )
@@ -134,7 +162,9 @@ def _frame_reader(image: ImageAttributes, pixel_data: PixelData) -> FrameReader:
     file = RandomAccessFile(image.instance.path)
     size = image.level.tile_width * image.level.tile_height * image.pixel_format.bytes_per_pixel
     if image.encoding.transfer_syntax in NATIVE:
-        return NativeFrames(file, pixel_data, image.frames, size)
+        frames = NativeFrames(file, pixel_data, image.frames, size)
+        pixels = image.pixel_format
+        return PlanarFrames(frames, pixels.samples, pixels.bits // 8) if image.planar else frames
     # No codec makes noise larger than twice its size, headers aside.
     return EncapsulatedFrames(file, pixel_data, image.frames, 2 * size + (1 << 16))
 
@@ -154,11 +184,14 @@ def _pixel_format(instance: Instance) -> PixelFormat:
     samples = _integer(instance, "SamplesPerPixel", high=0xFFFF)
     bits = _integer(instance, "BitsAllocated", high=0xFFFF)
     stored = _integer(instance, "BitsStored", bits, high=0xFFFF)
+    highest = _integer(instance, "HighBit", stored - 1, low=0, high=0xFFFF)
     signed = _integer(instance, "PixelRepresentation", 0, low=0, high=1)
-    if samples not in (1, 3) or bits not in (8, 16) or stored != bits or signed:
+    fits = min(bits, 9) <= stored <= bits and highest == stored - 1 and not signed
+    if samples not in (1, 3) or bits not in (8, 16) or not fits:
         raise UnsupportedFormat(
             f"{instance.path} has pixels of {samples} {'signed' if signed else 'unsigned'} samples with {stored} of "
-            f"{bits} bits; 1 or 3 unsigned samples of 8 or 16 bits are supported"
+            f"{bits} bits, the highest being bit {highest}; 1 or 3 unsigned samples of 8 bits, or of the 9 to 16 low "
+            "bits of 16, are supported"
         )
     return PixelFormat(samples, bits)
 
@@ -168,37 +201,78 @@ def _encoding(instance: Instance) -> Encoding:
     syntax = instance.transfer_syntax
     samples = _integer(instance, "SamplesPerPixel", high=0xFFFF)
     known: tuple[str, ...] = ("MONOCHROME2",) if samples == 1 else ("RGB", *_YCBCR)
+    if syntax == JPEG_XL and samples == 3:
+        known = ("RGB", "XYB")
     if syntax in NATIVE:
-        if samples == 3 and _integer(instance, "PlanarConfiguration", 0, low=0, high=1) != 0:
-            raise UnsupportedFormat(
-                f"{instance.path} is uncompressed with separate colour planes, which is not supported"
-            )
         known, syntax = known[:1], EXPLICIT_VR_LITTLE_ENDIAN
     if photometric not in known:
         raise UnsupportedFormat(
             f"{instance.path} has the photometric interpretation {photometric or '(none)'}; "
             f"{', '.join(known)} can be read here"
         )
-    if syntax == JPEG_BASELINE and photometric in _YCBCR:
+    if syntax in ALWAYS_LOSSY and photometric in _YCBCR:  # JPEG all of them
         photometric = "YBR_FULL_422"
     return Encoding(syntax, photometric)
 
 
-def _lossy_method(header: Dataset, encoding: Encoding) -> str | None:
-    """What the header tells of the last lossy compression; else what the transfer syntax must or may have done."""
+def _is_planar(instance: Instance) -> bool:
+    """Planar Configuration (PS3.3 C.7.6.3.1.3) counts for uncompressed colour only."""
+    planar = _integer(instance, "PlanarConfiguration", 0, low=0, high=1) == 1
+    return planar and instance.transfer_syntax in NATIVE and instance.header.get("SamplesPerPixel") == 3
+
+
+def _lossy_history(header: Dataset, encoding: Encoding) -> tuple[LossyStep, ...]:
+    """What the header tells (PS3.3 C.7.6.1.1.5); else what the transfer syntax must or may have done.
+
+    Without a ratio for every method only the last method is certain to be of any use.
+    """
     told, own = text(header, "LossyImageCompression"), lossy_method(encoding.transfer_syntax)
     if told == "01":
-        methods = header.get("LossyImageCompressionMethod") or own or "ISO_10918_1"
-        return str(methods if isinstance(methods, str) else methods[-1])
-    return None if told == "00" and encoding.transfer_syntax != JPEG_BASELINE else own
+        methods = _values(text(header, "LossyImageCompressionMethod")) or [own or "ISO_10918_1"]
+        ratios = [_ratio(value) for value in _values(text(header, "LossyImageCompressionRatio"))]
+        if len(ratios) == len(methods) and None not in ratios:
+            return tuple(map(LossyStep, methods, ratios))
+        return (LossyStep(methods[-1]),)
+    if own is None or (told == "00" and encoding.transfer_syntax not in ALWAYS_LOSSY):
+        return ()
+    return (LossyStep(own),)
+
+
+def _values(stored: str) -> list[str]:
+    return [value for value in stored.split("\\") if value]
+
+
+def _ratio(stored: str) -> float | None:
+    ratio = float(stored)
+    return ratio if math.isfinite(ratio) and ratio > 0 else None
+
+
+def _absent_color(header: Dataset) -> tuple[int, int, int] | None:
+    value = header.get("RecommendedAbsentPixelCIELabValue")
+    if not isinstance(value, Sequence) or len(value) != 3:
+        return None
+    return srgb_from_cielab([int(part) for part in value])
+
+
+def _pixel_measures(header: Dataset) -> Iterator[Dataset]:
+    for groups in header.get("SharedFunctionalGroupsSequence") or ():
+        yield from groups.get("PixelMeasuresSequence") or ()
+
+
+def _focal_spacing(header: Dataset) -> float | None:
+    """Micrometres, from Spacing Between Slices, which is in millimetres."""
+    for measures in _pixel_measures(header):
+        value = measures.get("SpacingBetweenSlices")
+        if value is not None and math.isfinite(float(value)) and float(value) > 0:
+            return float(value) * 1000
+    return None
 
 
 def _spacing(header: Dataset, width: int, height: int) -> Spacing | None:
     """From Pixel Spacing, which is (between rows, between columns); else from the size of the imaged volume."""
-    for groups in header.get("SharedFunctionalGroupsSequence") or ():
-        for measures in groups.get("PixelMeasuresSequence") or ():
-            if (values := measures.get("PixelSpacing")) is not None and len(values) == 2:
-                return _valid_spacing(float(values[1]), float(values[0]))
+    for measures in _pixel_measures(header):
+        if (values := measures.get("PixelSpacing")) is not None and len(values) == 2:
+            return _valid_spacing(float(values[1]), float(values[0]))
     imaged_width, imaged_height = header.get("ImagedVolumeWidth"), header.get("ImagedVolumeHeight")
     if imaged_width is None or imaged_height is None:
         return None

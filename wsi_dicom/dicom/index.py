@@ -109,6 +109,22 @@ class NativeFrames:
         return self.read(0)
 
 
+class PlanarFrames:
+    """Uncompressed frames stored colour by colour (Planar Configuration 1), given back pixel by pixel."""
+
+    def __init__(self, frames: NativeFrames, samples: int, bytes_per_sample: int) -> None:
+        self.stored_bytes = frames.stored_bytes
+        self._frames = frames
+        self._samples = samples
+        self._kind = np.dtype(f"<u{bytes_per_sample}")
+
+    def read(self, frame: int) -> bytes:
+        return np.frombuffer(self._frames.read(frame), self._kind).reshape(self._samples, -1).T.tobytes()
+
+    def first_fragment(self) -> bytes:
+        return self.read(0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
     """An offset table as it lies in the file: 4 bytes an entry (basic) or 8 (extended)."""

@@ -23,7 +23,8 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import DA, DT, STANDARD_VR, TM
 
-from wsi_dicom.dicom.additions import FIRST_DATA_GROUP
+from wsi_dicom.dicom.additions import FIRST_DATA_GROUP, check_additions
+from wsi_dicom.dicom.specimen_shorthand import without_shorthand
 from wsi_dicom.errors import InvalidRequest, NotFound
 
 LARGEST_FILE: Final = 16 << 20
@@ -31,6 +32,8 @@ DEEPEST_NESTING: Final = 16
 
 _COMMENT_OR_STRING: Final = re.compile(r'"(?:\\.|[^"\\])*(?:"|\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _TAG: Final = re.compile(r"([0-9A-Fa-f]{4})[,-]?([0-9A-Fa-f]{4})")
+
+_MULTIPLICITY: Final = re.compile(r"(?P<least>\d+)(?:-(?:(?P<step>\d*)(?P<n>n)|(?P<most>\d+)))?")
 
 _INTEGERS: Final = frozenset({"US", "SS", "UL", "SL", "UV", "SV"})
 _REALS: Final = frozenset({"FL", "FD"})
@@ -67,15 +70,29 @@ class _BadValue(Exception):
 
 
 def read_dataset(path: Path) -> Dataset:
-    """The attributes of a JSON file, each value valid for its VR.
+    """The attributes of a JSON file, each value valid for its VR, and none that the pixels dictate.
 
     Raises NotFound, InvalidRequest (not readable, not JSON, unknown keyword, value that does not fit); the message
     names the file and the attribute.
     """
     try:
-        return _dataset(_attributes(_loaded(_text(path))), "", 1)
+        content = _attributes(_loaded(_text(path)))
     except _BadValue as error:
         raise InvalidRequest(f"{path}: {error}") from error
+    return dataset_of(content, str(path))
+
+
+def dataset_of(content: Mapping[str, Json], where: str) -> Dataset:
+    """Attributes by keyword, or in shorthand (see specimen_shorthand), checked as those of a file are.
+
+    Raises InvalidRequest; `where` begins its message.
+    """
+    try:
+        dataset = _dataset(without_shorthand(content), "", 1)
+    except (_BadValue, TypeError, ValueError) as error:
+        raise InvalidRequest(f"{where}: {error}") from error
+    check_additions(dataset, where)
+    return dataset
 
 
 def _text(path: Path) -> str:
@@ -221,15 +238,28 @@ def _plain_element(tag: BaseTag, vr: str, values: list[Json]) -> DataElement:
         values = list(values[0].split("\\"))
     if len(values) == 1 and values[0] in (None, ""):
         values = []
-    most = dictionary_VM(tag) if keyword_for_tag(tag) else "1-n"
-    if most == "1" and len(values) > 1:
-        raise ValueError(f"has one value, not {len(values)}")
+    if values and keyword_for_tag(tag):
+        _check_count(len(values), dictionary_VM(tag))
     try:
         converted = [_value(vr, value) for value in values]
         content = converted[0] if len(converted) == 1 else converted or empty_value_for_VR(vr)
         return DataElement(tag, vr, content, validation_mode=config.RAISE)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"must be {_VALID.get(vr, f'a valid value of vr {vr}')}") from error
+
+
+def _check_count(count: int, multiplicity: str) -> None:
+    """Value multiplicity (PS3.6 6): "1", "2-3", "1-n", or in pairs and triples, "2-2n"."""
+    alternatives = [_MULTIPLICITY.fullmatch(part) for part in multiplicity.split(" or ")]
+    for found in filter(None, alternatives):
+        least, most, step = int(found["least"]), found["most"], int(found["step"] or 1)
+        unbounded = found["n"] is not None
+        if count >= least and (
+            (unbounded and (count - least) % step == 0) or (not unbounded and count <= int(most or least))
+        ):
+            return
+    needed = "one value" if multiplicity == "1" else f"{multiplicity} values"
+    raise ValueError(f"has {needed}, not {count}")
 
 
 def _value(vr: str, value: Json) -> str | int | float:
@@ -259,62 +289,3 @@ def _text_value(vr: str, text: str) -> str:
     if vr in _MOMENTS and text:
         _MOMENTS[vr](text)
     return text
-
-
-def sample_dataset() -> str:
-    """A dataset to start from: JSON by keyword, with comments, accepted by `read_dataset`."""
-    return _SAMPLE
-
-
-_SAMPLE: Final = """\
-// Attributes for every image of a slide. An empty value leaves to the program what it finds in the slide.
-// Any other attribute of DICOM may be added, by its keyword.
-{
-  // Patient and study
-  "PatientID": "12345678",
-  "PatientName": "Doe^Jane",
-  "PatientBirthDate": "19700131",  // year, month, day
-  "PatientSex": "F",  // F, M or O
-  "StudyID": "1",
-  "SeriesNumber": "1",
-  "ReferringPhysicianName": "",
-  "AccessionNumber": "",
-
-  // Scan
-  "FocusMethod": "AUTO",  // AUTO or MANUAL
-  "ExtendedDepthOfField": "NO",
-  "AcquisitionContextSequence": [],
-  "AcquisitionDuration": "",  // seconds
-
-  // The glass slide
-  "ContainerIdentifier": "S26-0001-A-1",
-  "IssuerOfTheContainerIdentifierSequence": [],
-  "ContainerTypeCodeSequence": [
-    {
-      "CodeValue": "433466003",
-      "CodingSchemeDesignator": "SCT",
-      "CodeMeaning": "Microscope slide"
-    }
-  ],
-
-  // The tissue on it
-  "SpecimenDescriptionSequence": [
-    {
-      "SpecimenIdentifier": "S26-0001-A-1",
-      "SpecimenUID": "",  // a new one for each slide
-      "IssuerOfTheSpecimenIdentifierSequence": [],
-      "SpecimenPreparationSequence": []
-    }
-  ],
-
-  "DimensionOrganizationSequence": [
-    {
-      "DimensionOrganizationUID": ""  // a new one for each slide
-    }
-  ],
-
-  // True of the scan; label and overview are always marked as showing the label
-  "SpecimenLabelInImage": "NO",
-  "BurnedInAnnotation": "NO"
-}
-"""

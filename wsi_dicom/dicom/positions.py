@@ -35,6 +35,15 @@ class Tiling(Protocol):
     def focal_planes(self) -> int: ...
     @property
     def optical_paths(self) -> int: ...
+    @property
+    def focal_spacing_um(self) -> float | None:
+        """Distance between focal planes as the frames' positions tell it."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tile has its frame."""
+        ...
 
     def frame(self, column: int, row: int, plane: Plane) -> int | None:
         """Raises OutOfBounds."""
@@ -53,6 +62,14 @@ class FullTiling:
     def frames(self) -> int:
         return self.level.tile_count * self.focal_planes * self.optical_paths
 
+    @property
+    def focal_spacing_um(self) -> float | None:
+        return None
+
+    @property
+    def complete(self) -> bool:
+        return True
+
     def frame(self, column: int, row: int, plane: Plane) -> int | None:
         return _number(self, column, row, plane)
 
@@ -60,11 +77,15 @@ class FullTiling:
 class SparseTiling:
     """The tiles that there are: 16 bytes for each, sorted, found by bisection."""
 
-    def __init__(self, level: Level, numbers: NDArray[np.int64], focal_planes: int, optical_paths: int) -> None:
-        """`numbers` are those that full tiling would give the tile of each frame."""
+    def __init__(
+        self, level: Level, numbers: NDArray[np.int64], depths_um: NDArray[np.float64], optical_paths: int
+    ) -> None:
+        """`numbers` are those that full tiling would give the tile of each frame; `depths_um` those of the planes."""
         self.level = level
-        self.focal_planes = focal_planes
+        self.focal_planes = max(1, len(depths_um))
+        self.focal_spacing_um = float(np.median(np.diff(depths_um))) if len(depths_um) > 1 else None
         self.optical_paths = optical_paths
+        self.complete = len(numbers) == level.tile_count * self.focal_planes * optical_paths
         order = np.argsort(numbers, kind="stable")
         self._numbers = array("q", numbers[order].tobytes())
         self._frames = array("q", order.astype(np.int64).tobytes())
@@ -140,7 +161,7 @@ def sparse_tiling(level: Level, parts: Sequence[FramePositions], optical_paths: 
     y = np.concatenate([part.rows for part in parts]) - 1
     paths = np.concatenate([part.paths for part in parts])
     if not len(x):
-        return SparseTiling(level, x.astype(np.int64), 1, optical_paths)
+        return SparseTiling(level, x.astype(np.int64), np.empty(0), optical_paths)
     if x.min() < 0 or y.min() < 0 or x.max() >= level.width or y.max() >= level.height:
         raise CorruptInput(f"{name} has a frame outside its {level.width} x {level.height} pixels")
     if (x % level.tile_width).any() or (y % level.tile_height).any():
@@ -149,9 +170,9 @@ def sparse_tiling(level: Level, parts: Sequence[FramePositions], optical_paths: 
     numbers = paths * level.tile_count + tiles
     if len(np.unique(numbers)) == len(numbers):
         # One frame a tile: different depths are then how the scanner followed the tissue, not planes over each other.
-        return SparseTiling(level, numbers, 1, optical_paths)
+        return SparseTiling(level, numbers, np.empty(0), optical_paths)
     depths, focus = np.unique(np.concatenate([part.depths for part in parts]).round(4), return_inverse=True)
     numbers = (paths * len(depths) + focus) * level.tile_count + tiles
     if len(np.unique(numbers)) != len(numbers):
         raise UnsupportedFormat(f"{name} has several frames for one tile, focal plane and optical path")
-    return SparseTiling(level, numbers, len(depths), optical_paths)
+    return SparseTiling(level, numbers, depths, optical_paths)

@@ -10,7 +10,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from wsi_dicom.dicom.header import Instance, reading, text
-from wsi_dicom.metadata import SlideMetadata, parse_moment
+from wsi_dicom.metadata import OpticalPath, SlideMetadata, parse_moment
 
 _IDENTIFIERS: Final = (
     "PatientID",
@@ -25,14 +25,17 @@ _IDENTIFIERS: Final = (
     "ContainerIdentifier",
 )
 
+_EPIFLUORESCENCE: Final = "111743"  # DCM
+
 _DATE_TIME: Final = re.compile(r"(\d{8})(\d{2})(\d{2})(\d{2})(?:\.(\d{1,6}))?([+-]\d{4})?")
 
 
-def read_metadata(base: Instance, others: Sequence[Instance]) -> SlideMetadata:
-    """What the finest level tells; the barcode is often told by the label image alone."""
+def read_metadata(base: Instance, others: Sequence[Instance], optical_paths: int) -> SlideMetadata:
+    """What the finest level, of so many optical paths, tells; the barcode is often told by the label image alone."""
     with reading(base.path):
         header = base.header
-        optical_path = next(iter(header.get("OpticalPathSequence") or ()), Dataset())
+        described = list(header.get("OpticalPathSequence") or ())[:optical_paths]
+        optical_path = described[0] if described else Dataset()
         power = optical_path.get("ObjectiveLensPower")
         barcodes = (text(instance.header, "BarcodeValue") for instance in (base, *others))
         return SlideMetadata(
@@ -44,9 +47,42 @@ def read_metadata(base: Instance, others: Sequence[Instance]) -> SlideMetadata:
             objective_power=float(power) if power else None,
             icc_profile=optical_path.get("ICCProfile") or None,
             barcode=next(filter(None, barcodes), None),
+            optical_paths=tuple(map(_optical_path, described)),
             slide_identifier=text(header, "ContainerIdentifier") or None,
             identifiers={keyword: value for keyword in _IDENTIFIERS if (value := text(header, keyword))},
         )
+
+
+def _optical_path(item: Dataset) -> OpticalPath:
+    """Light reaches the specimen with the illuminator's wavelength, or what its filter lets pass (PS3.3 C.8.12.5)."""
+    kinds = {text(code, "CodeValue") for code in item.get("IlluminationTypeCodeSequence") or ()}
+    return OpticalPath(
+        identifier=text(item, "OpticalPathIdentifier"),
+        description=text(item, "OpticalPathDescription") or None,
+        fluorescence=_EPIFLUORESCENCE in kinds,
+        excitation_nm=_wavelength(item, "IlluminationWaveLength", "LightPathFilterPassThroughWavelength"),
+        emission_nm=_wavelength(item, "ImagePathFilterPassThroughWavelength"),
+        color=_palette_color(item),
+    )
+
+
+def _wavelength(item: Dataset, *keywords: str) -> float | None:
+    values = (item.get(keyword) for keyword in keywords)
+    return next((float(value) for value in values if value), None)
+
+
+def _palette_color(item: Dataset) -> tuple[int, int, int] | None:
+    """The colour of the brightest gray: the last entries of the palette's tables, of 16 bits (PS3.3 C.7.9)."""
+    for palette in item.get("PaletteColorLookupTableSequence") or ():
+        tables = [
+            palette.get(f"{color}PaletteColorLookupTableData")
+            or palette.get(f"Segmented{color}PaletteColorLookupTableData")  # its last word is an entry as well
+            for color in ("Red", "Green", "Blue")
+        ]
+        if all(isinstance(table, bytes) and len(table) >= 2 for table in tables):
+            red, green, blue = (round(int.from_bytes(table[-2:], "little") / 257) for table in tables)
+            return red, green, blue
+    return None
 
 
 def _date_time(value: str) -> datetime | None:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from wsi_dicom.codecs import encode_tile
 from wsi_dicom.codecs.transfer_syntaxes import lossy_method
 from wsi_dicom.dicom.additions import adopt_identifiers, check_additions
 from wsi_dicom.dicom.dataset import image_dataset
-from wsi_dicom.dicom.description import ImageDescription, ImagedVolume, LossyStep
+from wsi_dicom.dicom.deidentify import DeidentifyOptions, deidentify
+from wsi_dicom.dicom.description import ImageDescription, ImagedVolume
+from wsi_dicom.dicom.scale import Scale
+from wsi_dicom.dicom.settings import DEFAULT_SETTINGS, SeriesSettings
+from wsi_dicom.dicom.spooled_writer import SpooledWriter
 from wsi_dicom.dicom.uids import SeriesIdentity
 from wsi_dicom.dicom.writer import InstanceWriter
-from wsi_dicom.geometry import Level, PixelFormat, Spacing
-from wsi_dicom.plan import Action, ConversionPlan, largest_total
+from wsi_dicom.frames import recompress
+from wsi_dicom.geometry import Level, Pyramid
+from wsi_dicom.metadata import LossyStep, OpticalPath
+from wsi_dicom.plan import Action, AssociatedPlan, ConversionPlan, LevelPlan, largest_total
 from wsi_dicom.slide import AssociatedImage, Encoding, ImageFlavor, Slide
-
-ASSUMED_WIDTH_MM = 15.0
-"""Width of a slide that tells no spacing: what Orthanc's tool assumes."""
 
 
 def choose_identity(seed: str | None, additions: Dataset) -> SeriesIdentity:
@@ -34,38 +39,73 @@ def choose_identity(seed: str | None, additions: Dataset) -> SeriesIdentity:
 
 
 class SeriesWriter:
-    """Writes the images of `slide` into `folder` as `plan` says, one file each. `files` are those complete."""
+    """Writes the images of `slide` into `folder` as `plan` says. `files` are those complete.
+
+    A level is one file, or more when it is larger than `largest_part` bytes (0: no limit). `background` is what absent
+    tiles should be shown in.
+    """
 
     def __init__(
-        self, folder: Path, slide: Slide, plan: ConversionPlan, identity: SeriesIdentity, additions: Dataset
+        self,
+        folder: Path,
+        slide: Slide,
+        plan: ConversionPlan,
+        identity: SeriesIdentity,
+        additions: Dataset,
+        scale: Scale,
+        settings: SeriesSettings = DEFAULT_SETTINGS,
+        deidentified: DeidentifyOptions | None = None,
+        *,
+        largest_part: int = 0,
+        background: tuple[int, int, int] = (255, 255, 255),
     ) -> None:
         self._folder, self._slide, self._plan = folder, slide, plan
-        self._identity, self._additions = identity, additions
+        self._identity, self._additions, self._settings = identity, additions, settings
+        self._deidentified = deidentified
+        self._largest_part, self._background = largest_part, background
         self.files: list[Path] = []
         self.warnings: list[str] = []
         base = slide.pyramid.base
-        spacing = slide.pyramid.spacing
-        self._comments = None
-        if spacing is None:
-            side = ASSUMED_WIDTH_MM / base.width
-            spacing = Spacing(side, side)
-            self._comments = f"Pixel spacing unknown: an imaged width of {ASSUMED_WIDTH_MM:g} mm was assumed."
-            self.warnings.append(
-                f"{slide.name}: tells no pixel spacing; an imaged width of {ASSUMED_WIDTH_MM:g} mm is assumed"
-            )
-        self._spacing = spacing
-        self._volume = ImagedVolume(base.width * spacing.x_mm, base.height * spacing.y_mm)
+        self._comments = scale.comment
+        self._spacing = scale.spacing
+        self._volume = ImagedVolume(
+            base.width * scale.spacing.x_mm, base.height * scale.spacing.y_mm, _depth_um(slide.pyramid, settings)
+        )
 
     @contextmanager
-    def level_sinks(self) -> Iterator[list[InstanceWriter]]:
+    def level_sinks(self) -> Iterator[list[InstanceWriter | SpooledWriter]]:
         """A writer for every level, open together; complete files when the context ends well, none otherwise."""
+        writers = [self._level_writer(number) for number in range(len(self._plan.levels))]
         with ExitStack() as stack:
-            descriptions = [self._level_description(number) for number in range(len(self._plan.levels))]
-            yield [
-                stack.enter_context(self._writer(description, largest_total(self._slide, level)))
-                for description, level in zip(descriptions, self._plan.levels, strict=True)
-            ]
-        self.files += [self._path(description) for description in descriptions]
+            for writer in writers:
+                stack.enter_context(writer)
+            yield writers
+        self.files += [path for writer in writers for path in writer.files]
+
+    def _level_writer(self, number: int) -> InstanceWriter | SpooledWriter:
+        level, description = self._plan.levels[number], self._level_description(number)
+        largest = largest_total(self._slide, level)
+        if not level.sparse and (not self._largest_part or largest <= self._largest_part):
+            return self._writer(description, largest)
+        name = f"level {number}"
+
+        def blank() -> bytes:
+            grid, kind = level.output, f"u{self._plan.pixel_format.bits // 8}"
+            shape = grid.tile_height, grid.tile_width, self._plan.pixel_format.samples
+            white = np.full(shape, np.iinfo(kind).max, kind)
+            return encode_tile(white, level.encoding, self._plan.quality)
+
+        return SpooledWriter(
+            self._folder / f"{description.sop_instance_uid}.frames",
+            description,
+            self._plan.planes,
+            largest_part=self._largest_part,
+            open_instance=self._writer,
+            part_uid=lambda part: self._identity.instance_uid(name if part == 1 else f"{name} part {part}"),
+            concatenation_uid=self._identity.instance_uid(f"{name} concatenation"),
+            source_uid=self._identity.instance_uid(f"{name} whole"),
+            blank=blank,
+        )
 
     def write_associated(self) -> None:
         """Writes the slide's other pictures. One that DICOM cannot hold is left out, with a warning."""
@@ -79,19 +119,28 @@ class SeriesWriter:
                 )
                 continue
             number += 1
-            stored = image.encoded() if plan.action is Action.COPY else None
-            frame = stored.data if stored else encode_tile(image.pixels(), plan.encoding, self._plan.quality)
+            frame = self._associated_frame(image, plan)
             description = self._associated_description(flavor, number, image, plan.encoding, plan.action)
             with self._writer(description, len(frame)) as writer:
                 writer.write(frame)
-            self.files.append(self._path(description))
+            self.files += writer.files
+
+    def _associated_frame(self, image: AssociatedImage, plan: AssociatedPlan) -> bytes:
+        stored = image.encoded() if plan.action.keeps_tiles else None
+        if stored is None:
+            return encode_tile(image.pixels(), plan.encoding, self._plan.quality)
+        return recompress(stored.data) if plan.action is Action.RECOMPRESS else stored.data
 
     def _writer(self, description: ImageDescription, largest_total: int) -> InstanceWriter:
-        dataset = image_dataset(self._identity, description, self._slide.metadata, self._volume, self._additions)
+        dataset = image_dataset(
+            self._identity, description, self._slide.metadata, self._volume, self._additions, self._settings
+        )
+        if self._deidentified is not None:
+            deidentify(dataset, self._deidentified)
         return InstanceWriter(
             self._path(description),
             dataset,
-            frame_count=description.level.tile_count,
+            frame_count=description.frame_count,
             largest_total=largest_total,
         )
 
@@ -112,24 +161,37 @@ class SeriesWriter:
             pixel_format=self._plan.pixel_format,
             encoding=level.encoding,
             resampled=resampled,
-            reencoded=level.action is not Action.COPY and lossy_method(level.encoding.transfer_syntax) is not None,
-            lossy=_lossy_history(
-                self._slide.lossy_method(level.source_level),
-                self._slide.stored_bytes(level.source_level),
-                self._slide.pyramid.level(level.source_level),
-                self._plan.pixel_format,
-                level.encoding,
-                level.action,
-            ),
+            reencoded=not level.action.keeps_tiles and lossy_method(level.encoding.transfer_syntax) is not None,
+            lossy=self._losses(level),
             source_uid=self._identity.instance_uid("level 0") if resampled else None,
             image_comments=self._comments,
+            focal_planes=self._slide.pyramid.focal_planes,
+            focal_spacing_um=self._slide.pyramid.focal_spacing_um,
+            optical_paths=self._optical_paths(),
+            absent_color=self._background if level.sparse else None,
         )
+
+    def _losses(self, level: LevelPlan) -> tuple[LossyStep, ...]:
+        slide, source = self._slide, level.source_level
+        told = slide.metadata.losses or _once(slide.lossy_method(source))
+        grid = slide.pyramid.level(source)
+        raw = len(self._plan.planes) * grid.tile_count * grid.tile_width * grid.tile_height
+        ratio = raw * self._plan.pixel_format.bytes_per_pixel / max(1, slide.stored_bytes(source))
+        return _with_ours(told, ratio, level.encoding, level.action)
+
+    def _optical_paths(self) -> tuple[OpticalPath, ...]:
+        """As the slide describes them; numbered when it has several and does not."""
+        count, told = self._slide.pyramid.optical_paths, self._slide.metadata.optical_paths
+        if count == 1 or len(told) == count:
+            return told[:count]
+        return tuple(OpticalPath(str(number)) for number in range(1, count + 1))
 
     def _associated_description(
         self, flavor: ImageFlavor, number: int, image: AssociatedImage, encoding: Encoding, action: Action
     ) -> ImageDescription:
         size = Level(image.width, image.height, image.width, image.height)
-        lossy = _lossy_history(image.lossy_method, image.stored_bytes, size, image.pixel_format, encoding, action)
+        ratio = image.width * image.height * image.pixel_format.bytes_per_pixel / max(1, image.stored_bytes)
+        lossy = _with_ours(_once(image.lossy_method), ratio, encoding, action)
         spacing = None
         if flavor is ImageFlavor.THUMBNAIL:
             finest = self._plan.levels[0].output
@@ -149,15 +211,23 @@ class SeriesWriter:
         )
 
 
-def _lossy_history(
-    method: str | None, stored_bytes: int, stored: Level, pixel_format: PixelFormat, encoding: Encoding, action: Action
+def _depth_um(pyramid: Pyramid, settings: SeriesSettings) -> float:
+    """As the user says, else from the first focal plane to the last, and not 0."""
+    if settings.imaged_depth_mm is not None:
+        return settings.imaged_depth_mm * 1000
+    return max(1.0, pyramid.focal_planes * (pyramid.focal_spacing_um or 0.0))
+
+
+def _with_ours(
+    losses: tuple[LossyStep, ...], stored_ratio: float, encoding: Encoding, action: Action
 ) -> tuple[LossyStep, ...]:
-    """The source's own compression, then ours (PS3.3 C.7.6.1.1.5). The ratio of what we write is measured."""
-    if action is Action.COPY:
-        return () if method is None else (LossyStep(method),)
-    steps: list[LossyStep] = []
-    if method is not None:
-        pixels = stored.tile_count * stored.tile_width * stored.tile_height
-        steps.append(LossyStep(method, pixels * pixel_format.bytes_per_pixel / max(1, stored_bytes)))
+    """The source's own compressions, then ours (PS3.3 C.7.6.1.1.5). The ratio of what we write is measured."""
     ours = lossy_method(encoding.transfer_syntax)
-    return (*steps, LossyStep(ours)) if ours is not None else tuple(steps)
+    if action.keeps_tiles:  # what is packed losslessly has the ratio that it is stored with
+        return losses
+    known = tuple(replace(step, ratio=step.ratio or stored_ratio) for step in losses)
+    return known if ours is None else (*known, LossyStep(ours))
+
+
+def _once(method: str | None) -> tuple[LossyStep, ...]:
+    return () if method is None else (LossyStep(method),)

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.jpeg_markers import parse_header
-from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE, NATIVE
+from wsi_dicom.dicom.carried import carried_attributes
 from wsi_dicom.dicom.header import Instance, read_instance
 from wsi_dicom.dicom.image import ImageAttributes, image_flavor, open_body, read_attributes
 from wsi_dicom.dicom.index import FrameReader
@@ -24,28 +26,44 @@ from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
 from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels
+from wsi_dicom.sources.tiff_samples import background_samples
 
 logger = logging.getLogger(__name__)
 
+Color: TypeAlias = tuple[int, int, int]
+
 _LARGEST_ASSOCIATED: Final = 256 << 20
+_WHITE: Final = (255, 255, 255)
 
 
 class _Picture:
     """One total pixel matrix: an instance, or all those of a concatenation."""
 
-    def __init__(self, parts: Sequence[ImageAttributes]) -> None:
+    def __init__(self, parts: Sequence[ImageAttributes], background: Color | None) -> None:
         """`parts` in the order of their frames. Raises NotFound, StoreError, CorruptInput, UnsupportedFormat."""
         first = parts[0]
         self.name = str(first.instance.path)
         self.level = first.level
         self.pixel_format = first.pixel_format
-        self.lossy_method = next((part.lossy_method for part in parts if part.lossy_method), None)
+        self.lossy = next((part.lossy for part in parts if part.lossy), ())
         bodies = [open_body(part) for part in parts]
         self._readers: tuple[FrameReader, ...] = tuple(body.frames for body in bodies)
         self.stored_bytes = sum(reader.stored_bytes for reader in self._readers)
         self._first_frames = tuple(part.first_frame - first.first_frame for part in parts)
         self.tiling = _tiling(parts, [body.positions for body in bodies])
         self.encoding = _stored_encoding(first.encoding, self._readers[0])
+        # A stream of 12 bits may stand only in an image of 12 bits, which the standard does not allow any more.
+        whole_samples = first.bits_stored == first.pixel_format.bits or self.encoding.transfer_syntax in NATIVE
+        self.copied_encoding = self.encoding if whole_samples else None
+        self._absent_pixel = background_samples(background or first.absent_color or _WHITE, first.pixel_format)
+
+    @property
+    def lossy_method(self) -> str | None:
+        return self.lossy[-1].method if self.lossy else None
+
+    def stored(self, column: int, row: int, plane: Plane) -> EncodedTile | None:
+        data = self.read(column, row, plane)
+        return None if data is None or self.copied_encoding is None else EncodedTile(data, self.copied_encoding)
 
     def read(self, column: int, row: int, plane: Plane) -> bytes | None:
         """A frame as stored; None when there is none."""
@@ -61,9 +79,7 @@ class _Picture:
         level, pixel_format = self.level, self.pixel_format
         data = self.read(column, row, plane)
         if data is None:
-            kind = np.uint8 if pixel_format.bits == 8 else np.uint16
-            shape = level.tile_height, level.tile_width, pixel_format.samples
-            return np.full(shape, np.iinfo(kind).max, kind)
+            return np.tile(self._absent_pixel, (level.tile_height, level.tile_width, 1))
         codec = codec_for(self.encoding.transfer_syntax)
         return codec.decode(EncodedTile(data, self.encoding), level.tile_width, level.tile_height, pixel_format)
 
@@ -83,8 +99,7 @@ class _Associated:
         level = self._picture.level
         if (level.tile_width, level.tile_height) != (level.width, level.height):
             return None
-        data = self._picture.read(0, 0, FIRST_PLANE)
-        return None if data is None else EncodedTile(data, self._picture.encoding)
+        return self._picture.stored(0, 0, FIRST_PLANE)
 
     def pixels(self) -> Pixels:
         level, samples = self._picture.level, self.pixel_format.samples
@@ -112,36 +127,54 @@ class DicomSlide:
     others may still use need not call `close` at all.
     """
 
-    def __init__(self, instances: Sequence[Instance]) -> None:
+    def __init__(self, instances: Sequence[Instance], background: Color | None = None) -> None:
         """Raises as `open_series`."""
         self.instances = tuple(instances)
+        self.files = tuple(instance.path for instance in instances)
         self.series_uid = instances[0].series_uid
         self.study_uid = instances[0].study_uid
         self.name = self.series_uid
         images = _images(instances)
         volume = _levels([image for image in images if image.flavor is ImageFlavor.VOLUME], self.series_uid)
         base = volume[0][0]
-        self._pictures = tuple(_Picture(parts) for parts in volume)
+        self._pictures = tuple(_Picture(parts, background) for parts in volume)
+        tiling = self._pictures[0].tiling
         self.pyramid = Pyramid(
             tuple(picture.level for picture in self._pictures),
             base.pixel_format,
             base.spacing,
-            self._pictures[0].tiling.focal_planes,
-            self._pictures[0].tiling.optical_paths,
+            tiling.focal_planes,
+            tiling.optical_paths,
+            (base.focal_spacing_um or tiling.focal_spacing_um) if tiling.focal_planes > 1 else None,
         )
-        self.sparse = not all(isinstance(picture.tiling, FullTiling) for picture in self._pictures)
-        self.metadata = read_metadata(base.instance, instances)
+        self.sparse = not all(picture.tiling.complete for picture in self._pictures)
+        told = read_metadata(base.instance, instances, tiling.optical_paths)
+        self.metadata = replace(told, losses=self._pictures[0].lossy)
+        self._base, self._background = base.instance, background
         self.associated: Mapping[ImageFlavor, AssociatedImage] = {
-            flavor: _Associated(_Picture([image]))
+            flavor: _Associated(_Picture([image], background))
             for flavor in (ImageFlavor.LABEL, ImageFlavor.OVERVIEW, ImageFlavor.THUMBNAIL)
             if (image := _largest([image for image in images if image.flavor is flavor])) is not None
         }
+
+    def carried_attributes(self) -> Dataset:
+        """What a series made from this one should say of the patient, the study, the specimen, the scanner and so on.
+
+        A copy, for the user's own attributes to be put over it.
+        """
+        carried = carried_attributes(self._base)
+        for instance in self.instances:  # the label's text is told by the label's image alone
+            if "LabelText" in instance.header and (told := carried_attributes(instance)).get("LabelText"):
+                carried.add(told["LabelText"])
+        if self._background is not None and "RecommendedAbsentPixelCIELabValue" in carried:
+            del carried.RecommendedAbsentPixelCIELabValue
+        return carried
 
     def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
         return self._picture(level).tiling.frame(column, row, plane) is None
 
     def encoding(self, level: int) -> Encoding | None:
-        return self._picture(level).encoding
+        return self._picture(level).copied_encoding
 
     def lossy_method(self, level: int) -> str | None:
         return self._picture(level).lossy_method
@@ -150,9 +183,7 @@ class DicomSlide:
         return self._picture(level).stored_bytes
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
-        picture = self._picture(level)
-        data = picture.read(column, row, plane)
-        return None if data is None else EncodedTile(data, picture.encoding)
+        return self._picture(level).stored(column, row, plane)
 
     def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
         return (self.encoded_tile(level, column, row, plane) for column in range(self.pyramid.level(level).columns))
@@ -185,8 +216,11 @@ class DicomSlide:
         return pictures[level]
 
 
-def open_series(files: Sequence[Path]) -> DicomSlide:
+def open_series(files: Sequence[Path], background: Color | None = None) -> DicomSlide:
     """Opens the whole-slide images among `files`, all of one series.
+
+    `background` (red, green, blue) is the colour of tiles that a sparse level has no frame for; None: the one that the
+    images recommend, else white.
 
     Raises NotFound, StoreError (a file cannot be read), CorruptInput (not DICOM, damaged, of several series, or a part
     of a concatenation is missing), UnsupportedFormat (no whole slide, or one of a kind that we do not handle).
@@ -197,7 +231,7 @@ def open_series(files: Sequence[Path]) -> DicomSlide:
     for instance in instances:
         if instance.series_uid != instances[0].series_uid:
             raise CorruptInput(f"{instance.path} and {instances[0].path} belong to different series")
-    return DicomSlide(instances)
+    return DicomSlide(instances, background)
 
 
 def _images(instances: Sequence[Instance]) -> list[ImageAttributes]:

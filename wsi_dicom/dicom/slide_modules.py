@@ -6,17 +6,14 @@ Each function adds one module to the dataset. What nobody told stays empty where
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from wsi_dicom import __version__
-from wsi_dicom.dicom.description import ImageDescription
-from wsi_dicom.dicom.icc import input_device_profile
 from wsi_dicom.dicom.uids import SeriesIdentity
-from wsi_dicom.dicom.values import clean_text, code, date_time, decimal
+from wsi_dicom.dicom.values import clean_text, code, date_time
 from wsi_dicom.metadata import SlideMetadata
 
 _UNKNOWN: Final = "Unknown"
@@ -76,23 +73,6 @@ def add_specimen(dataset: Dataset, identity: SeriesIdentity, metadata: SlideMeta
     dataset.ContainerTypeCodeSequence = code("433466003", "SCT", "Microscope slide")
     dataset.SpecimenDescriptionSequence = Sequence([specimen])
     dataset.AcquisitionContextSequence = Sequence()
-
-
-def add_optical_path(dataset: Dataset, image: ImageDescription, metadata: SlideMetadata) -> None:
-    """Optical Path (C.8.12.5): brightfield, full spectrum. Gray pixels must not have an ICC profile."""
-    path = Dataset()
-    path.OpticalPathIdentifier = "0"
-    path.IlluminationTypeCodeSequence = code("111744", "DCM", "Brightfield illumination")
-    path.IlluminationColorCodeSequence = code("414298005", "SCT", "Full Spectrum")
-    power = metadata.objective_power
-    if power is not None and math.isfinite(power) and not image.shows_label:
-        path.ObjectiveLensPower = decimal(power)
-    if image.pixel_format.samples == 3:
-        path.ICCProfile, color_space = input_device_profile(metadata.icc_profile)
-        if color_space is not None:
-            path.ColorSpace = color_space
-    dataset.OpticalPathSequence = Sequence([path])
-    dataset.NumberOfOpticalPaths = 1
 
 
 def add_slide_label(dataset: Dataset, metadata: SlideMetadata) -> None:

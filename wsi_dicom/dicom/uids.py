@@ -6,9 +6,13 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from wsi_dicom import __version__
+from wsi_dicom.codecs.transfer_syntaxes import transfer_syntax_name
+
+if TYPE_CHECKING:
+    from pydicom.uid import UID
 
 VL_WHOLE_SLIDE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 """SOP class VL Whole Slide Microscopy Image Storage."""
@@ -17,6 +21,18 @@ IMPLEMENTATION_CLASS_UID: Final = "2.25.57810746415846080832717079548638786378"
 IMPLEMENTATION_VERSION_NAME: Final = f"WSI-DICOM {__version__}"[:16]
 
 _NAMESPACE: Final = uuid.UUID("f3b410e9-e899-4462-9ad0-3822a4726cc0")
+
+
+def transfer_syntax_uid(transfer_syntax: str) -> UID:
+    """The UID of one of our transfer syntaxes for pydicom, which refuses to write files with those it does not know.
+
+    pydicom 3.0 lacks the JPEG XL syntaxes and Deflated Image Frame.
+    """
+    # there is no other way to tell pydicom a UID, and it lists the table under no public name
+    from pydicom.uid import UID, UID_dictionary  # type: ignore[attr-defined]
+
+    UID_dictionary.setdefault(transfer_syntax, (transfer_syntax_name(transfer_syntax), "Transfer Syntax", "", "", ""))
+    return UID(transfer_syntax)
 
 
 def _derived(*names: str) -> str:

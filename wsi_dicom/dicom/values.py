@@ -1,4 +1,4 @@
-"""Python values as DICOM values: text that fits its VR, decimal strings, date times, coded entries (PS3.5 6.2)."""
+"""Python values as DICOM values: texts, decimal strings, date times, codes, references (PS3.5 6.2)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import datetime
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import format_number_as_ds
+
+from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
 
 
 def clean_text(value: str, limit: int) -> str:
@@ -36,3 +38,11 @@ def code(value: str, scheme: str, meaning: str) -> Sequence:
     item.CodingSchemeDesignator = scheme
     item.CodeMeaning = meaning
     return Sequence([item])
+
+
+def reference(sop_instance_uid: str) -> Dataset:
+    """An item that refers to a whole slide image (PS3.3 10.8)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = VL_WHOLE_SLIDE
+    item.ReferencedSOPInstanceUID = sop_instance_uid
+    return item

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import struct
 from array import array
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +25,11 @@ from wsi_dicom.codecs.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN
 from wsi_dicom.dicom.image_modules import RATIO_TO_MEASURE
 from wsi_dicom.dicom.values import decimal
 from wsi_dicom.errors import StoreError
+from wsi_dicom.write_behind import WriteBehind, write_all
 
 _LARGEST_OFFSET: Final = 0xFFFFFFFF
 _LARGEST_LENGTH: Final = 0xFFFFFFFE  # FFFFFFFF says that the length is not known
-_BUFFER_SIZE: Final = 1 << 16
-_WRITTEN_AT_ONCE: Final = 1 << 18
+_WRITTEN_AT_ONCE: Final = 1 << 20
 
 _ITEM_TAG: Final = 0xE000FFFE  # (FFFE,E000), as two little-endian halves
 _ITEM_HEADER: Final = struct.Struct("<II")
@@ -49,11 +48,12 @@ class InstanceWriter:
     `dataset` is one of `image_dataset`. `largest_total` is an upper bound of the bytes of all frames together: it
     chooses between the basic offset table (32 bits) and the extended one (64 bits). Entering raises StoreError when
     the file exists, cannot be made, or cannot hold the pixels; leaving raises it when frames are missing. An existing
-    file is never touched; after an exception ours is gone.
+    file is never touched; after an exception ours is gone. `files` is the one that was written.
     """
 
     def __init__(self, path: Path, dataset: Dataset, *, frame_count: int, largest_total: int) -> None:
         self._path = path
+        self.files = [path]
         self._frame_count = frame_count
         self._native = dataset.file_meta.TransferSyntaxUID == EXPLICIT_VR_LITTLE_ENDIAN
         self._frame_size = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated // 8
@@ -76,9 +76,10 @@ class InstanceWriter:
                 f"{_LARGEST_LENGTH}; choose a compression"
             )
         try:
-            self._file = self._path.open("xb", buffering=_BUFFER_SIZE)
+            self._file = self._path.open("xb", buffering=0)
         except OSError as error:
             raise self._failure(error) from error
+        self._behind = WriteBehind(self._file)
         try:
             self._start()
         except BaseException:
@@ -98,13 +99,18 @@ class InstanceWriter:
             self._discard()
             raise
 
-    def write(self, frame: bytes) -> None:
-        """Appends one frame: an item of one fragment, padded to an even length. Raises StoreError."""
+    def write(self, frame: bytes | None) -> None:
+        """Appends one frame: an item of one fragment, padded to an even length. Raises StoreError.
+
+        What may lack frames is written by SpooledWriter.
+        """
+        if frame is None:
+            raise StoreError(f"{self._path}: frame {self.frames_written + 1} is missing")
         size = len(frame)
         try:
             if self._native:
                 self._check_native(size)
-                self._file.write(frame)
+                self._waiting.append(frame)
                 self._lengths.append(size)
             else:
                 padded = size + (size & 1)
@@ -117,17 +123,14 @@ class InstanceWriter:
                 if padded != size:
                     self._waiting.append(b"\0")
                 self._lengths.append(padded)
-                self._waiting_size += padded
-                if self._waiting_size >= _WRITTEN_AT_ONCE:
-                    self._write_waiting()
+            self._waiting_size += size
+            if self._waiting_size >= _WRITTEN_AT_ONCE:
+                self._behind.write(b"".join(self._waiting))
+                self._waiting.clear()
+                self._waiting_size = 0
         except OSError as error:
             raise self._failure(error) from error
         self._data_size += size
-
-    def _write_waiting(self) -> None:
-        self._file.write(b"".join(self._waiting))  # larger than the file's buffer, so it is copied just this once
-        self._waiting.clear()
-        self._waiting_size = 0
 
     @property
     def frames_written(self) -> int:
@@ -142,7 +145,7 @@ class InstanceWriter:
 
     def _start(self) -> None:
         """Header and what precedes the first frame; the table's place stays a hole until the end."""
-        count, write = self._frame_count, self._file.write
+        count, write = self._frame_count, self._put
         try:
             write(self._header)
             if self._native:
@@ -168,16 +171,15 @@ class InstanceWriter:
         if self.frames_written != self._frame_count:
             raise StoreError(f"{self._path}: {self.frames_written} of {self._frame_count} frames were written")
         try:
-            if self._native:
-                self._file.write(b"\0" * (self._data_size & 1))
-            else:
-                self._waiting.append(_SEQUENCE_END)
-                self._write_waiting()
+            self._waiting.append(b"\0" * (self._data_size & 1) if self._native else _SEQUENCE_END)
+            self._behind.finish()
+            self._put(b"".join(self._waiting))
+            if not self._native:
                 self._put_tables()
             if self._ratio_at is not None:
                 ratio = decimal(round(self._frame_size * self._frame_count / self._data_size, 4))
                 self._file.seek(self._ratio_at)
-                self._file.write(ratio.ljust(len(RATIO_TO_MEASURE)).encode())
+                self._put(ratio.ljust(len(RATIO_TO_MEASURE)).encode())
             self._file.close()
         except OSError as error:
             raise self._failure(error) from error
@@ -187,17 +189,20 @@ class InstanceWriter:
         offsets = np.cumsum(lengths + np.uint64(_ITEM_HEADER.size)) - (lengths + np.uint64(_ITEM_HEADER.size))
         self._file.seek(self._table_at)
         if self._extended:
-            self._file.write(offsets.astype("<u8").tobytes())
-            self._file.write(_element_header(0x7FE00002, b"OV", 8 * len(lengths)))
-            self._file.write(lengths.astype("<u8").tobytes())
+            self._put(offsets.astype("<u8").tobytes())
+            self._put(_element_header(0x7FE00002, b"OV", 8 * len(lengths)))
+            self._put(lengths.astype("<u8").tobytes())
             return
         if len(offsets) and offsets[-1] > _LARGEST_OFFSET:
             raise StoreError(f"{self._path}: frames are larger than announced; the basic offset table cannot hold them")
-        self._file.write(offsets.astype("<u4").tobytes())
+        self._put(offsets.astype("<u4").tobytes())
+
+    def _put(self, data: bytes) -> None:
+        write_all(self._file, data)
 
     def _discard(self) -> None:
-        with suppress(OSError):  # what the buffer still holds need not reach a file that goes away
-            self._file.close()
+        self._behind.stop()
+        self._file.close()
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:

@@ -21,7 +21,8 @@ class PlacedTile(NamedTuple):
 
     row: int
     column: int
-    data: bytes
+    data: bytes | None
+    """None for a tile that a sparse level goes without."""
 
 
 class EncodedBand:
@@ -33,20 +34,23 @@ class EncodedBand:
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
         self._file = tempfile.SpooledTemporaryFile(BYTES_IN_MEMORY, dir=str(scratch))  # noqa: SIM115 - closed by __exit__
-        self._places: dict[tuple[int, int], tuple[int, int]] = {}
+        self._places: dict[tuple[int, int], tuple[int, int] | None] = {}
 
     def add(self, tiles: Iterable[PlacedTile]) -> None:
         with self._named_failures():
             for row, column, data in tiles:
-                self._places[row, column] = self._file.tell(), len(data)
-                self._file.write(data)
+                self._places[row, column] = None if data is None else (self._file.tell(), len(data))
+                self._file.write(data or b"")
 
     def write_to(self, sink: FrameSink) -> None:
-        for _, (offset, length) in sorted(self._places.items()):
-            with self._named_failures():
-                self._file.seek(offset)
-                data = self._file.read(length)
-            sink.write(data)
+        for key in sorted(self._places):
+            place = self._places[key]
+            sink.write(None if place is None else self._stored(*place))
+
+    def _stored(self, offset: int, length: int) -> bytes:
+        with self._named_failures():
+            self._file.seek(offset)
+            return self._file.read(length)
 
     @contextmanager
     def _named_failures(self) -> Iterator[None]:

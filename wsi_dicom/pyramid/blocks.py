@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from wsi_dicom.frames import in_order
-from wsi_dicom.geometry import Level, Region
-from wsi_dicom.patch import Patch, stacked
-from wsi_dicom.region import read_region
+from wsi_dicom.geometry import Level, Plane, Region
+from wsi_dicom.patch import Patch
+from wsi_dicom.pyramid.halving import widened
+from wsi_dicom.pyramid.presence import Presence
+from wsi_dicom.region import empty_pixels, read_region
 from wsi_dicom.slide import Slide
 
 BLOCK_SIDE = 1024
@@ -66,67 +68,97 @@ class BlockGrid:
         return Region(position.number * width, position.band * height, width, height).intersection(level.bounds)
 
 
-class Neighbourhood(NamedTuple):
-    """A decoded block, with those at its left and right when their pixels are needed."""
+class Block(NamedTuple):
+    """A decoded block with its margin."""
 
     position: BlockPosition
-    patches: list[Patch]
+    patch: Patch
 
 
 class BlockDecoder:
     """Decodes every block once, a few ahead of who takes them.
 
-    With a `margin` a block also holds the margin of pixels above it, and the row of tiles below it. These rows are
-    handed on to the block below, so that no tile is decoded twice.
+    With a `margin` a block has so many pixels of its neighbours around it. Left and right they are copied from one to
+    the other. What lies above was decoded by the block above, which also decodes the row of tiles below it and hands it
+    down, so that no tile is decoded twice. With a `presence` the tiles that the slide lacks are marked there, and not
+    decoded.
     """
 
     def __init__(
-        self, slide: Slide, source_level: int, grid: BlockGrid, margin: int, pool: Executor, threads: int
+        self,
+        slide: Slide,
+        source_level: int,
+        plane: Plane,
+        grid: BlockGrid,
+        margin: int,
+        presence: Presence | None,
+        pool: Executor,
+        threads: int,
     ) -> None:
-        self._slide, self._source_level, self._grid, self._margin = slide, source_level, grid, margin
+        self._slide, self._source_level, self._plane = slide, source_level, plane
+        self._grid, self._margin, self._presence = grid, margin, presence
         self._pool, self._threads = pool, threads
-        self._handed_down: list[Patch | None] = [None] * grid.blocks
+        self._handed_down: list[list[Patch]] = [[] for _ in range(grid.blocks)]
 
-    def neighbourhoods(self) -> Iterator[Neighbourhood]:
+    def blocks(self) -> Iterator[Block]:
         """Band by band, left to right."""
         for band in range(self._grid.bands):
             positions = (BlockPosition(band, number) for number in range(self._grid.blocks))
-            left: list[Patch] = []
-            waiting: tuple[BlockPosition, Patch] | None = None
-            for position, patch in in_order(self._pool, self._decode, positions, ahead=self._threads + 1):
-                self._hand_down(position, patch)
-                if not self._margin:
-                    yield Neighbourhood(position, [patch])
-                    continue
-                if waiting is not None:
-                    here, beside = waiting[1], self._edge(patch, patch.region.x)
-                    yield Neighbourhood(waiting[0], [*left, here, beside])
-                    left = [self._edge(here, here.region.right - self._margin)]
-                waiting = position, patch
-            if waiting is not None:
-                yield Neighbourhood(waiting[0], [*left, waiting[1]])
+            decoded = in_order(self._pool, self._decode, positions, ahead=self._threads + 1)
+            blocks = (Block(*block) for block in decoded)
+            yield from self._with_sides(blocks) if self._margin else blocks
 
-    def _edge(self, patch: Patch, x: int) -> Patch:
-        """The columns of a block that its neighbour needs."""
-        return patch.cut(Region(x, patch.region.y, self._margin, patch.region.height)).copy()
+    def _with_sides(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Fills the margins of each at its left and right: it is ready when the one at its right is decoded."""
+        left: Block | None = None
+        for block in blocks:
+            if left is not None:
+                left.patch.paste(self._own_columns(block))
+                block.patch.paste(self._own_columns(left))
+                yield left
+            left = block
+        if left is not None:
+            yield left
+
+    def _own_columns(self, block: Block) -> Patch:
+        own, height = self._grid.region(block.position, 0), block.patch.region.height
+        return block.patch.cut(Region(own.x, block.patch.region.y, own.width, height))
 
     def _decode(self, position: BlockPosition) -> Patch:
-        own = self._grid.region(position, 0)
-        above = self._handed_down[position.number]
-        top = own.y if above is None else above.region.bottom
-        tile_height = self._grid.levels[0].tile_height
-        below = -(-self._margin // tile_height) * tile_height
-        fresh = Region(own.x, top, own.width, own.bottom + below - top).intersection(self._grid.levels[0].bounds)
-        patches = [] if above is None else [above]
-        if not fresh.empty:  # else the block above decoded all of this one: the slide's last row of tiles
-            patches.append(
-                Patch(fresh, read_region(self._slide, self._source_level, fresh, max_pixels=MAX_BLOCK_PIXELS))
-            )
-        return stacked(patches)
+        """All of a block but what `_with_sides` fills."""
+        base, own = self._grid.levels[0], self._grid.region(position, 0)
+        patch = self._empty(widened(own, self._margin, base))
+        top = own.y
+        for above in self._handed_down[position.number]:
+            patch.paste(above)
+            top = above.region.bottom
+        self._read(patch.cut(Region(own.x, top, own.width, own.bottom - top)))
+        rows = -(-self._margin // base.tile_height) * base.tile_height
+        below = Region(own.x, own.bottom, own.width, rows).intersection(base.bounds)
+        self._handed_down[position.number] = []
+        if not below.empty:
+            next_rows = self._empty(below)
+            self._read(next_rows)
+            patch.paste(next_rows)
+            above = patch.cut(Region(own.x, own.bottom - self._margin, own.width, self._margin)).copy()
+            self._handed_down[position.number] = [above, next_rows]
+        return patch
 
-    def _hand_down(self, position: BlockPosition, patch: Patch) -> None:
-        own = self._grid.region(position, 0)
-        if self._margin and own.bottom < self._grid.levels[0].height:
-            first = own.bottom - self._margin
-            rows = patch.cut(Region(own.x, first, own.width, patch.region.bottom - first))
-            self._handed_down[position.number] = rows.copy()
+    def _empty(self, region: Region) -> Patch:
+        return Patch(region, empty_pixels(region, self._slide.pyramid.pixel_format))
+
+    def _read(self, patch: Patch) -> None:
+        if patch.region.empty:  # the block above decoded all of it: the slide's last row of tiles
+            return
+        absent: set[tuple[int, int]] | None = None if self._presence is None else set()
+        read_region(
+            self._slide,
+            self._source_level,
+            patch.region,
+            self._plane,
+            max_pixels=MAX_BLOCK_PIXELS,
+            absent=absent,
+            into=patch.pixels,
+        )
+        if self._presence is not None and absent:
+            self._presence.mark_absent(absent)

@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from wsi_dicom.codecs import encode_tile
-from wsi_dicom.frames import FrameSink, Progress, copied_row, in_order
+from wsi_dicom.frames import FrameSink, Progress, in_order, level_rows
+from wsi_dicom.geometry import Plane
 from wsi_dicom.patch import Patch, side_by_side
-from wsi_dicom.plan import Action, ConversionPlan
+from wsi_dicom.plan import ConversionPlan
 from wsi_dicom.pyramid.band import EncodedBand, PlacedTile
-from wsi_dicom.pyramid.blocks import BlockDecoder, BlockGrid, BlockPosition, Neighbourhood
+from wsi_dicom.pyramid.blocks import Block, BlockDecoder, BlockGrid, BlockPosition
 from wsi_dicom.pyramid.coarser import CoarserLevel
 from wsi_dicom.pyramid.halving import halve, margin, widened
+from wsi_dicom.pyramid.presence import Presence
 from wsi_dicom.slide import Slide
 
 
@@ -33,27 +36,29 @@ def build_pyramid(
     plan: ConversionPlan,
     sinks: Sequence[FrameSink],
     *,
+    plane: Plane,
     pool: Executor,
     threads: int,
     scratch: Path,
     progress: Progress,
 ) -> None:
-    """Writes the first level of `plan`, copied or encoded, and the others, derived from it.
+    """Writes one plane of the first level of `plan`, kept or encoded, and of the others, derived from it.
 
     `scratch` is a folder for encoded tiles that have to wait. Raises CodecError, CorruptInput, StoreError.
     """
     grid = BlockGrid.of(tuple(level.output for level in plan.levels))
     around = margin(grid.halvings) if plan.smooth else 0
-    decoder = BlockDecoder(slide, plan.levels[0].source_level, grid, around, pool, threads)
-    coarser = _coarser_levels(plan, sinks, grid.halvings)
-    grower = _BlockGrower(plan, grid)
-    grown = (block for _, block in in_order(pool, grower.grow, decoder.neighbourhoods(), ahead=threads + 1))
-    for band in range(grid.bands):
-        if plan.levels[0].action is Action.COPY:
-            first = band << grid.halvings
-            for row in range(first, min(first + (1 << grid.halvings), grid.levels[0].rows)):
-                for frame in copied_row(slide, plan.levels[0], plan.quality, row):
-                    sinks[0].write(frame)
+    base = plan.levels[0]
+    presence = Presence(slide.pyramid.level(base.source_level)) if base.sparse else None
+    decoder = BlockDecoder(slide, base.source_level, plane, grid, around, presence, pool, threads)
+    coarser = _coarser_levels(plan, sinks, grid.halvings, presence)
+    grower = _BlockGrower(plan, grid, presence)
+    kept = level_rows(slide, plan, 0, plane, pool, threads) if base.action.keeps_tiles else iter(())
+    grown = (block for _, block in in_order(pool, grower.grow, decoder.blocks(), ahead=threads + 1))
+    for _ in range(grid.bands):
+        for _, frames in islice(kept, 1 << grid.halvings):
+            for frame in frames:
+                sinks[0].write(frame)
         coarsest = _write_band(grown, grid, sinks, scratch, progress)
         if coarser is not None:
             coarser.add(side_by_side(coarsest))
@@ -61,12 +66,14 @@ def build_pyramid(
         progress(level.tile_count, level.width * level.height)
 
 
-def _coarser_levels(plan: ConversionPlan, sinks: Sequence[FrameSink], halvings: int) -> CoarserLevel | None:
+def _coarser_levels(
+    plan: ConversionPlan, sinks: Sequence[FrameSink], halvings: int, presence: Presence | None
+) -> CoarserLevel | None:
     """The chain of levels beyond those that grow from blocks, its finest first."""
     chain: CoarserLevel | None = None
     for number in range(len(plan.levels) - 1, halvings, -1):
-        finer, level = plan.levels[number - 1].output, plan.levels[number]
-        chain = CoarserLevel(finer, level, sinks[number], plan.quality, plan.smooth, chain)
+        finer = plan.levels[number - 1].output
+        chain = CoarserLevel(finer, plan, number, sinks[number], presence, chain)
     return chain
 
 
@@ -93,12 +100,11 @@ def _write_band(
 class _BlockGrower:
     """Halves and encodes blocks; called from many threads."""
 
-    def __init__(self, plan: ConversionPlan, grid: BlockGrid) -> None:
-        self._plan, self._grid = plan, grid
+    def __init__(self, plan: ConversionPlan, grid: BlockGrid, presence: Presence | None) -> None:
+        self._plan, self._grid, self._presence = plan, grid, presence
 
-    def grow(self, neighbourhood: Neighbourhood) -> GrownBlock:
-        plan, grid, position = self._plan, self._grid, neighbourhood.position
-        patch = self._with_margin(neighbourhood)
+    def grow(self, block: Block) -> GrownBlock:
+        plan, grid, (position, patch) = self._plan, self._grid, block
         tiles = [self._encode(patch, position, 0)]
         for depth in range(1, grid.halvings + 1):
             own = grid.region(position, depth)
@@ -107,22 +113,18 @@ class _BlockGrower:
             tiles.append(self._encode(patch, position, depth))
         return GrownBlock(position, tiles, patch)
 
-    def _with_margin(self, neighbourhood: Neighbourhood) -> Patch:
-        own = self._grid.region(neighbourhood.position, 0)
-        if not self._plan.smooth:
-            return neighbourhood.patches[0]
-        area = widened(own, margin(self._grid.halvings), self._grid.levels[0])
-        parts = (patch.cut(area) for patch in neighbourhood.patches)
-        return side_by_side([part for part in parts if not part.region.empty])
-
     def _encode(self, patch: Patch, position: BlockPosition, depth: int) -> list[PlacedTile]:
         level = self._plan.levels[depth]
-        if level.action is Action.COPY:
+        if level.action.keeps_tiles:
             return []
         region = self._grid.region(position, depth)
         return [
-            PlacedTile(
-                row, column, encode_tile(patch.tile(level.output, column, row), level.encoding, self._plan.quality)
-            )
+            PlacedTile(row, column, self._encoded_tile(patch, depth, column, row))
             for column, row in level.output.tiles(region)
         ]
+
+    def _encoded_tile(self, patch: Patch, depth: int, column: int, row: int) -> bytes | None:
+        level = self._plan.levels[depth]
+        if self._presence is not None and self._presence.lacks(level.output.tile_region(column, row), 1 << depth):
+            return None
+        return encode_tile(patch.tile(level.output, column, row), level.encoding, self._plan.quality)

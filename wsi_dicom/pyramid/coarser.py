@@ -6,18 +6,27 @@ from wsi_dicom.codecs import encode_tile
 from wsi_dicom.frames import FrameSink
 from wsi_dicom.geometry import Level, Region
 from wsi_dicom.patch import Patch, stacked
-from wsi_dicom.plan import LevelPlan
+from wsi_dicom.plan import ConversionPlan
 from wsi_dicom.pyramid.halving import MARGIN, halve
+from wsi_dicom.pyramid.presence import Presence
 
 
 class CoarserLevel:
     """Takes the finer level from top to bottom; writes its own tiles, and feeds the level below, as soon as it can."""
 
     def __init__(
-        self, finer: Level, plan: LevelPlan, sink: FrameSink, quality: int, smooth: bool, coarser: CoarserLevel | None
+        self,
+        finer: Level,
+        plan: ConversionPlan,
+        number: int,
+        sink: FrameSink,
+        presence: Presence | None,
+        coarser: CoarserLevel | None,
     ) -> None:
-        self._finer, self._plan, self._sink, self._quality = finer, plan, sink, quality
-        self._smooth, self._coarser = smooth, coarser
+        """`number` is that of its own level in `plan`."""
+        self._finer, self._plan, self._number, self._sink = finer, plan.levels[number], number, sink
+        self._quality, self._smooth = plan.quality, plan.smooth
+        self._presence, self._coarser = presence, coarser
         self._waiting: list[Patch] = []  # rows of the finer level that are still needed
         self._grown: list[Patch] = []  # rows of this level that do not fill a row of tiles yet
         self._row = 0
@@ -48,11 +57,16 @@ class CoarserLevel:
             if row.bottom > grown.region.bottom:
                 break
             for column in range(level.columns):
-                tile = grown.tile(level, column, self._row)
-                self._sink.write(encode_tile(tile, self._plan.encoding, self._quality))
+                self._sink.write(self._encoded_tile(grown, column))
             if self._coarser is not None:
                 self._coarser.add(grown.cut(Region(0, row.y, level.width, row.height)))
             self._row += 1
         begin = self._row * level.tile_height
         rest = grown.cut(Region(0, begin, level.width, level.height))
         self._grown = [] if rest.region.empty else [rest.copy()]
+
+    def _encoded_tile(self, grown: Patch, column: int) -> bytes | None:
+        level = self._plan.output
+        if self._presence is not None and self._presence.lacks(level.tile_region(column, self._row), 1 << self._number):
+            return None
+        return encode_tile(grown.tile(level, column, self._row), self._plan.encoding, self._quality)

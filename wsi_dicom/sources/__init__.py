@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
-from wsi_dicom.errors import InvalidRequest, NotFound, UnsupportedFormat
+from wsi_dicom.errors import CorruptInput, InvalidRequest, NotFound, UnsupportedFormat
 from wsi_dicom.slide import AS_FOUND, Slide, SlideFormat, SourceOptions
 
 ENTRY_POINTS: Final = "wsi_dicom.sources"
@@ -23,9 +23,43 @@ _HEAD_BYTES: Final = 64 << 10
 
 
 def _built_in() -> tuple[SlideFormat, ...]:
-    from wsi_dicom.sources import svs, tiff
+    from wsi_dicom.sources import (
+        czi,
+        dicom_series,
+        huron,
+        leica_scn,
+        motic,
+        ndpi,
+        ome_tiff,
+        openslide_slide,
+        philips,
+        pictures,
+        qptiff,
+        svs,
+        tiff,
+        trestle,
+        ventana,
+        vsi,
+    )
 
-    return svs.FORMAT, tiff.FORMAT
+    return (
+        dicom_series.FORMAT,
+        svs.FORMAT,
+        ndpi.FORMAT,
+        philips.FORMAT,
+        ventana.FORMAT,
+        leica_scn.FORMAT,
+        qptiff.FORMAT,
+        huron.FORMAT,
+        motic.FORMAT,
+        trestle.FORMAT,
+        ome_tiff.FORMAT,
+        vsi.FORMAT,
+        czi.FORMAT,
+        openslide_slide.FORMAT,
+        tiff.FORMAT,
+        pictures.FORMAT,
+    )
 
 
 @cache
@@ -51,10 +85,19 @@ def open_slide(path: Path, source: str | None = None, options: SourceOptions = A
             return kind.open(path, options)
         except UnsupportedFormat as error:
             failure = failure or error
+        except CorruptInput:
+            if failure is None:
+                raise  # else the format that knows the file best has already said what is wrong with it
     if failure is not None:
         raise failure
     what = "a folder that is no slide" if path.is_dir() else "not a slide" if head else "empty"
     raise UnsupportedFormat(f"{path}: {what}; none of these formats: {_names()}")
+
+
+def recognised(path: Path) -> SlideFormat | None:
+    """The first format that claims a file or folder, unopened; None for none. Raises NotFound, UnsupportedFormat."""
+    head = _head(path)
+    return next((kind for kind in formats() if kind.detect(path, head)), None)
 
 
 def _named(source: str) -> SlideFormat:

@@ -12,30 +12,42 @@ from pathlib import Path
 from typing import Final
 
 from wsi_dicom.errors import UnsupportedFormat
+from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
-from wsi_dicom.sources.tiff_layout import TiffLayout, read_layout, refuse_stack, resolution_spacing
+from wsi_dicom.sources.ome_xml import is_ome
+from wsi_dicom.sources.padding import padded
+from wsi_dicom.sources.scanner_text import number
+from wsi_dicom.sources.tiff_description import objective_power, parse_description
+from wsi_dicom.sources.tiff_layout import (
+    TiffLayout,
+    plausible_spacing,
+    read_layout,
+    refuse_stack,
+    resolution_spacing,
+)
 from wsi_dicom.sources.tiff_level import open_levels
+from wsi_dicom.sources.tiff_orientation import TurnedSlide
 from wsi_dicom.sources.tiff_slide import TiffSlide, reductions
 from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile, is_tiff
+from wsi_dicom.sources.vsi import is_vsi
 
 _log = logging.getLogger(__name__)
 
 _MASK: Final = 4  # NewSubfileType: a transparency mask
 _VENDOR_TAGS: Final = {
-    Tag.NDPI_VERSION: "Hamamatsu NDPI",
     Tag.LSM_INFO: "Zeiss LSM",
     Tag.STK_UIC2: "MetaMorph STK",
     Tag.MICRO_MANAGER: "Micro-Manager",
 }
 _VENDOR_TEXTS: Final = (
-    (Tag.MAKE, "Hamamatsu", "Hamamatsu NDPI"),
-    (Tag.SOFTWARE, "Philips", "Philips TIFF"),
-    (Tag.SOFTWARE, "MedScan", "Trestle"),
-    (Tag.IMAGE_DESCRIPTION, "DPUfsImport", "Philips TIFF"),
-    (Tag.IMAGE_DESCRIPTION, "leica-microsystems.com/scn", "Leica SCN"),
-    (Tag.IMAGE_DESCRIPTION, "PerkinElmer-QPI", "Akoya QPTIFF"),
-    (Tag.XMP, "<iScan", "Ventana BIF"),
+    (Tag.MAKE, "Hamamatsu", "ndpi"),
+    (Tag.SOFTWARE, "Philips", "philips"),
+    (Tag.SOFTWARE, "MedScan", "trestle"),
+    (Tag.IMAGE_DESCRIPTION, "DPUfsImport", "philips"),
+    (Tag.IMAGE_DESCRIPTION, "leica-microsystems.com/scn", "scn"),
+    (Tag.IMAGE_DESCRIPTION, "PerkinElmer-QPI", "qptiff"),
+    (Tag.XMP, "<iScan", "ventana"),
 )
 
 
@@ -44,25 +56,21 @@ def _refuse_vendors(directory: TiffDirectory) -> None:
     for tag, vendor in _VENDOR_TAGS.items():
         if tag in directory:
             raise _not_yet(directory, vendor)
-    for tag, mark, vendor in _VENDOR_TEXTS:
-        if mark in directory.text(tag):
-            raise _not_yet(directory, vendor)
+    for tag, mark, source in _VENDOR_TEXTS:
+        if mark in directory.text(tag):  # also what its own source cannot read must not be misread here
+            raise UnsupportedFormat(f"{directory.file.name}: no generic TIFF: the source {source} is for such files")
     description = directory.text(Tag.IMAGE_DESCRIPTION)
     stack = re.search(r"^images=(\d+)", description, re.MULTILINE) if description.startswith("ImageJ=") else None
     if stack and int(stack[1]) > 1:
         raise _not_yet(directory, f"an ImageJ stack of {stack[1]} images")
+    if is_ome(description):  # which planes there are only its OME-XML tells
+        raise UnsupportedFormat(f"{directory.file.name}: an OME-TIFF, which the source ome-tiff reads")
+    if is_vsi(directory.file.path):  # what a VSI file has itself is but a thumbnail
+        raise UnsupportedFormat(f"{directory.file.name}: an Olympus VSI, which the source vsi reads")
 
 
 def _not_yet(directory: TiffDirectory, what: str) -> UnsupportedFormat:
     return UnsupportedFormat(f"{directory.file.name}: {what} is not supported yet")
-
-
-def _ome_stack(directory: TiffDirectory) -> UnsupportedFormat:
-    return _not_yet(directory, "OME-TIFF with channels or focal planes")
-
-
-def _is_ome(directory: TiffDirectory) -> bool:
-    return "www.openmicroscopy.org/Schemas/OME" in directory.text(Tag.IMAGE_DESCRIPTION)
 
 
 def _candidates(file: TiffFile) -> list[tuple[TiffDirectory, TiffLayout]]:
@@ -79,44 +87,45 @@ def _candidates(file: TiffFile) -> list[tuple[TiffDirectory, TiffLayout]]:
             found.append((directory, read_layout(directory)))
         except UnsupportedFormat as error:
             if directory is first:
-                raise (_ome_stack(first) if _is_ome(first) else error) from None
+                raise
             _log.info("left out: %s", error)
     found.sort(key=lambda candidate: candidate[1].level.width * candidate[1].level.height, reverse=True)
     return found
 
 
-def _refuse_stacks(candidates: list[tuple[TiffDirectory, TiffLayout]]) -> None:
-    directory, base = candidates[0]
-    colour = base.pixel_format.samples == 3 and base.pixel_format.bits == 8
-    if _is_ome(directory) and not colour:
-        raise _ome_stack(directory)
-    refuse_stack([layout for _, layout in candidates])
-
-
 def _metadata(directory: TiffDirectory) -> SlideMetadata:
     software, description = directory.text(Tag.SOFTWARE), directory.text(Tag.IMAGE_DESCRIPTION)
+    told = parse_description(description)[1]
     return SlideMetadata(
-        manufacturer=directory.text(Tag.MAKE) or None,
-        model=directory.text(Tag.MODEL) or None,
+        manufacturer=directory.text(Tag.MAKE) or told.get("Manufacturer"),
+        model=directory.text(Tag.MODEL) or told.get("Model"),
         software_versions=(software,) if software else (),
         acquired=parse_moment(directory.text(Tag.DATE_TIME), "%Y:%m:%d %H:%M:%S"),
+        objective_power=objective_power(told),
         icc_profile=directory.data(Tag.ICC_PROFILE),
-        properties={"ImageDescription": description} if description else {},
+        properties=told or ({"ImageDescription": description} if description else {}),
     )
 
 
-def _open(file: TiffFile) -> TiffSlide:
+def _spacing(directory: TiffDirectory) -> Spacing | None:
+    mpp = number(parse_description(directory.text(Tag.IMAGE_DESCRIPTION))[1].get("MPP"))
+    return resolution_spacing(directory) or plausible_spacing(mpp, mpp)
+
+
+def _open(file: TiffFile, options: SourceOptions) -> Slide:
     candidates = _candidates(file)
-    _refuse_stacks(candidates)
+    refuse_stack([layout for _, layout in candidates])
     levels = reductions(candidates)
-    directory = levels[0][0]
-    return TiffSlide(
+    directory, layout = levels[0]
+    slide = TiffSlide(
         file,
-        open_levels(levels),
-        spacing=resolution_spacing(directory),
+        open_levels(levels, options),
+        spacing=_spacing(directory),
         metadata=_metadata(directory),
         associated={},
     )
+    upright = slide if layout.orientation == 1 else TurnedSlide(slide, layout.orientation, options.background)
+    return upright if layout.tiled else padded(upright, options)
 
 
 class TiffFormat:
@@ -131,7 +140,7 @@ class TiffFormat:
     def open(self, path: Path, options: SourceOptions = AS_FOUND) -> Slide:
         file = TiffFile(path)
         try:
-            return _open(file)
+            return _open(file, options)
         except BaseException:
             file.close()
             raise

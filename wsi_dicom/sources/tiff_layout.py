@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from wsi_dicom.errors import UnsupportedFormat
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
+from wsi_dicom.sources.tiff_samples import Photometric, StoredSamples, read_samples
 from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory
 
 MAX_TILE_BYTES: Final = 256 << 20
@@ -29,50 +30,87 @@ class Compression(IntEnum):
     LZW = 5
     JPEG = 7
     DEFLATE = 8
+    JPEG_XR_NDPI = 22610
     PACKBITS = 32773
     DEFLATE_OLD = 32946
     APERIO_JP2K_YCBCR = 33003
     APERIO_JP2K_RGB = 33005
     APERIO_JPEG = 33007
     JPEG_2000 = 34712
+    LERC = 34887
+    LZMA = 34925
+    ZSTD_OLD = 34926
+    WEBP_OLD = 34927
+    JPEG_XR = 34934
     ZSTD = 50000
     WEBP = 50001
+    JPEG_XL = 50002
+    JPEG_XL_DNG = 52546
 
 
 JPEG: Final = frozenset({Compression.JPEG, Compression.APERIO_JPEG})
 JPEG_2000: Final = frozenset({Compression.APERIO_JP2K_YCBCR, Compression.APERIO_JP2K_RGB, Compression.JPEG_2000})
-_PREDICTED: Final = frozenset({Compression.LZW, Compression.DEFLATE, Compression.DEFLATE_OLD, Compression.ZSTD})
-
-
-class Photometric(IntEnum):
-    """Values of the PhotometricInterpretation field that are read."""
-
-    WHITE_IS_ZERO = 0
-    BLACK_IS_ZERO = 1
-    RGB = 2
-    YCBCR = 6
-
-
-_SAMPLES: Final = frozenset(
-    {(Photometric.WHITE_IS_ZERO, 1), (Photometric.BLACK_IS_ZERO, 1), (Photometric.RGB, 3), (Photometric.YCBCR, 3)}
+WEBP: Final = frozenset({Compression.WEBP, Compression.WEBP_OLD})
+LERC: Final = frozenset({Compression.LERC})
+JPEG_XL: Final = frozenset({Compression.JPEG_XL, Compression.JPEG_XL_DNG})
+JPEG_XR: Final = frozenset({Compression.JPEG_XR, Compression.JPEG_XR_NDPI})
+MAY_LOSE: Final = WEBP | LERC | JPEG_XL | JPEG_XR
+"""Lossy or not, as the stream says, and not for DICOM as it is."""
+_PREDICTED: Final = frozenset(
+    {
+        Compression.LZW,
+        Compression.DEFLATE,
+        Compression.DEFLATE_OLD,
+        Compression.LZMA,
+        Compression.ZSTD,
+        Compression.ZSTD_OLD,
+    }
 )
+_ANY_BITS: Final = _PREDICTED | {Compression.NONE, Compression.PACKBITS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TiffLayout:
     """One image of a TIFF file, before anything is read that grows with it. A strip is a tile of full width.
 
-    `predicted`: samples are differences along the row (TIFF 6.0 section 14).
+    `predicted`: samples are differences along the row (TIFF 6.0 section 14). `orientation` is that of the field, 1..8.
+    `stored` is the grid that the file has, where it is larger than that of the level (see `cropped`).
     """
 
     directory: TiffDirectory = field(repr=False)
     level: Level
-    pixel_format: PixelFormat
+    samples: StoredSamples
     tiled: bool
     compression: Compression
-    photometric: Photometric
     predicted: bool
     byte_order: str
+    orientation: int = 1
+    stored: Level | None = None
+
+    def cropped(self, width: int, height: int) -> TiffLayout:
+        """Without what lies right of `width` and below `height`: some scanners count padding into the size."""
+        full = self.level
+        level = Level(min(width, full.width), min(height, full.height), full.tile_width, full.tile_height)
+        return replace(self, level=level, stored=self.stored or full)
+
+    @property
+    def photometric(self) -> Photometric:
+        return self.samples.photometric
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """Of the pixels that the samples become."""
+        return self.samples.pixel_format
+
+    @property
+    def segments(self) -> int:
+        """How many tiles or strips are stored in all: those of every plane of samples."""
+        return (self.stored or self.level).tile_count * (self.samples.count if self.samples.planar else 1)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of a tile or strip, not compressed."""
+        return -(-self.level.tile_width * self.samples.together * self.samples.bits // 8)
 
     @property
     def tables(self) -> bytes | None:
@@ -87,23 +125,26 @@ class TiffLayout:
 def read_layout(directory: TiffDirectory) -> TiffLayout:
     """Raises UnsupportedFormat for images that we do not read, CorruptInput for those that break the format."""
     level, tiled = _grid(directory)
-    compression, photometric, pixel_format = _pixels(directory)
-    if level.tile_width * level.tile_height * pixel_format.bytes_per_pixel > MAX_TILE_BYTES:
+    samples = read_samples(directory)
+    compression = _compression(directory, samples)
+    bytes_per_pixel = max(samples.count * (1 if samples.bits <= 8 else 2), samples.pixel_format.bytes_per_pixel)
+    if level.tile_width * level.tile_height * bytes_per_pixel > MAX_TILE_BYTES:
         raise directory.unsupported(
             f"tiles or strips of {level.tile_width} x {level.tile_height} pixels; the limit is 256 MiB each"
         )
     predictor = directory.integer(Tag.PREDICTOR, 1) if compression in _PREDICTED else 1
-    if predictor not in (1, 2):
-        raise directory.unsupported(f"predictor {predictor} is not supported")
+    if predictor not in (1, 2) or (predictor == 2 and samples.bits not in (8, 16)):
+        raise directory.unsupported(f"predictor {predictor} with {samples.bits} bits per sample is not supported")
+    orientation = directory.integer(Tag.ORIENTATION, 1)
     return TiffLayout(
         directory=directory,
         level=level,
-        pixel_format=pixel_format,
+        samples=samples,
         tiled=tiled,
         compression=compression,
-        photometric=photometric,
         predicted=predictor == 2,
         byte_order=directory.file.byte_order,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
     )
 
 
@@ -122,51 +163,56 @@ def _grid(directory: TiffDirectory) -> tuple[Level, bool]:
     return level, tiled
 
 
-def _pixels(directory: TiffDirectory) -> tuple[Compression, Photometric, PixelFormat]:
-    compression, photometric = directory.integer(Tag.COMPRESSION, 1), directory.integer(Tag.PHOTOMETRIC)
-    samples = directory.integer(Tag.SAMPLES_PER_PIXEL, 1)
-    bits, formats = set(directory.integers(Tag.BITS_PER_SAMPLE)), set(directory.integers(Tag.SAMPLE_FORMAT))
-    if compression not in set(Compression):
-        raise directory.unsupported(f"compression {compression} is not supported")
-    if (photometric, samples) not in _SAMPLES:
-        raise directory.unsupported(f"{samples} samples per pixel with photometric interpretation {photometric}")
-    if bits not in ({8}, {16}) or not formats <= {1}:
-        raise directory.unsupported(
-            f"{sorted(bits)} bits per sample of format {sorted(formats)}; unsigned 8 or 16 bits are read"
-        )
-    if samples > 1 and directory.integer(Tag.PLANAR_CONFIGURATION, 1) != 1:
-        raise directory.unsupported("colours in separate planes are not supported")
-    if photometric == Photometric.YCBCR and compression not in JPEG | JPEG_2000 | {Compression.WEBP}:
-        raise directory.unsupported("YCbCr pixels without JPEG are not supported")
-    if photometric == Photometric.WHITE_IS_ZERO and compression in JPEG | JPEG_2000 | {Compression.WEBP}:
-        raise directory.unsupported("white-is-zero pixels in JPEG are not supported")
+def _compression(directory: TiffDirectory, samples: StoredSamples) -> Compression:
+    """The compression, when it may hold such samples. Raises UnsupportedFormat."""
+    number = directory.integer(Tag.COMPRESSION, 1)
+    if number not in set(Compression):
+        raise directory.unsupported(f"compression {number} is not supported")
+    compression = Compression(number)
     if directory.integer(Tag.FILL_ORDER, 1) != 1 or directory.integer(Tag.IMAGE_DEPTH, 1) != 1:
         raise directory.unsupported("reversed bits, or volumes, are not supported")
-    if bits == {16} and compression in JPEG | {Compression.WEBP}:
-        raise directory.unsupported("16 bits per sample in JPEG or WebP are not supported")
-    return Compression(compression), Photometric(photometric), PixelFormat(samples, bits.pop())
+    if samples.photometric == Photometric.YCBCR and compression not in JPEG | JPEG_2000 | WEBP:
+        raise directory.unsupported("YCbCr pixels without JPEG are not supported")
+    if compression in JPEG and samples.together not in (1, 3):
+        raise directory.unsupported(f"JPEG of {samples.together} samples per pixel is not supported")
+    if compression in JPEG:
+        possible = {8, 12}
+    elif compression in WEBP:
+        possible = {8}
+    elif compression in JPEG_2000:
+        possible = set(range(8, 17))
+    else:
+        possible = set(range(1, 17)) if compression in _ANY_BITS else {8, 16}
+    if samples.bits not in possible:
+        raise directory.unsupported(f"{samples.bits} bits per sample in {compression.name} are not supported")
+    if samples.signed and compression not in _ANY_BITS:
+        raise directory.unsupported(f"signed samples in {compression.name} are not supported")
+    return compression
 
 
 def read_segments(layout: TiffLayout) -> tuple[array[int], array[int]]:
     """Offsets and byte counts of all tiles, row by row, each compared with the file's size. Raises CorruptInput.
 
+    Those of separate planes of samples follow each other.
+
     Byte count 0 is a missing tile; its offset, whatever the file says, becomes 0.
     """
-    directory, level = layout.directory, layout.level
+    directory, level, segments = layout.directory, layout.level, layout.segments
+    stored = layout.stored or level
     where, sizes = Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS
     if layout.tiled:
         where, sizes = Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS
     for tag in (where, sizes):
-        if directory.count(tag) < level.tile_count and not (tag == Tag.STRIP_BYTE_COUNTS and tag not in directory):
+        if directory.count(tag) < segments and not (tag == Tag.STRIP_BYTE_COUNTS and tag not in directory):
             raise directory.corrupt(
-                f"field {tag.name} has {directory.count(tag)} values where {level.tile_count} tiles or strips need one"
+                f"field {tag.name} has {directory.count(tag)} values where {segments} tiles or strips need one"
             )
-    offsets = directory.array(where, level.tile_count)
+    offsets = directory.array(where, segments)
     if sizes in directory:
-        counts = directory.array(sizes, level.tile_count)
+        counts = directory.array(sizes, segments)
     elif layout.compression == Compression.NONE:  # old writers leave the field out
         rows = np.minimum(level.tile_height, level.height - np.arange(level.rows, dtype=np.uint64) * level.tile_height)
-        counts = (rows * (level.width * layout.pixel_format.bytes_per_pixel)).astype(np.uint64)
+        counts = np.tile((rows * layout.row_bytes).astype(np.uint64), segments // level.rows)
     else:
         raise directory.corrupt(f"field {sizes.name} is missing")
     size = np.uint64(directory.file.size)
@@ -175,12 +221,15 @@ def read_segments(layout: TiffLayout) -> tuple[array[int], array[int]]:
     )
     if bad.any():
         index = int(bad.argmax())
-        row, column = divmod(index, level.columns)
+        row, column = divmod(index % stored.tile_count, stored.columns)
         raise directory.corrupt(
             f"tile column {column}, row {row} has {counts[index]} bytes at {offsets[index]}, "
             f"but the file ends at {size}: is it truncated?"
         )
     offsets[counts == 0] = 0
+    inside = np.s_[:, : level.rows, : level.columns]
+    grid = -1, stored.rows, stored.columns
+    offsets, counts = offsets.reshape(grid)[inside], counts.reshape(grid)[inside]
     return array("Q", offsets.tobytes()), array("I", counts.astype(np.uint32).tobytes())
 
 

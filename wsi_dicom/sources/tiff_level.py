@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from wsi_dicom.codecs.jpeg_markers import join_strips, parse_header
 from wsi_dicom.errors import CodecError, CorruptInput
-from wsi_dicom.geometry import Level
-from wsi_dicom.slide import EncodedTile, Pixels
+from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Region
+from wsi_dicom.slide import AS_FOUND, EncodedTile, Pixels, SourceOptions
 from wsi_dicom.sources.tiff_codecs import decode
-from wsi_dicom.sources.tiff_layout import JPEG, JPEG_2000, TiffLayout, read_segments
+from wsi_dicom.sources.tiff_layout import JPEG, JPEG_2000, MAY_LOSE, TiffLayout, read_segments
+from wsi_dicom.sources.tiff_samples import background_samples
 from wsi_dicom.sources.tiff_streams import Jpeg2000Streams, JpegStreams, OtherStreams, StoredStreams
 from wsi_dicom.sources.tiff_structure import TiffDirectory, TiffFile
+
+_log = logging.getLogger(__name__)
 
 _CACHED_STRIP_BYTES: Final = 128 << 20
 _TRIED_TILES: Final = 16
@@ -28,23 +32,25 @@ _GAPS: Final = 1 << 16  # bytes between tiles that are read at once, in all
 class StripCache:
     """The last strips that were decoded: a region of many tiles needs each of its strips once per tile.
 
-    Holds at most 128 MiB, or one strip. Decodes one at a time, so that threads that need the same one wait for it.
+    Holds at most 128 MiB, or one strip, for all levels and planes that share it. Decodes one at a time, so that threads
+    that need the same one wait for it.
     """
 
-    def __init__(self, decode_strip: Callable[[int], Pixels]) -> None:
-        self._decode, self._lock = decode_strip, threading.Lock()
-        self._strips: OrderedDict[int, Pixels] = OrderedDict()
+    def __init__(self) -> None:
+        self._lock, self._bytes = threading.Lock(), 0
+        self._strips: OrderedDict[tuple[Hashable, int], Pixels] = OrderedDict()
 
-    def get(self, row: int) -> Pixels:
+    def get(self, level: Hashable, row: int, decode: Callable[[], Pixels]) -> Pixels:
         with self._lock:
-            pixels = self._strips.get(row)
+            pixels = self._strips.get((level, row))
             if pixels is None:
-                pixels = self._decode(row)
+                pixels = decode()
                 pixels.flags.writeable = False
-                self._strips[row] = pixels
-                while len(self._strips) > max(1, _CACHED_STRIP_BYTES // pixels.nbytes):
-                    self._strips.popitem(last=False)
-            self._strips.move_to_end(row)
+                self._strips[level, row] = pixels
+                self._bytes += pixels.nbytes
+                while self._bytes > _CACHED_STRIP_BYTES and len(self._strips) > 1:
+                    self._bytes -= self._strips.popitem(last=False)[1].nbytes
+            self._strips.move_to_end((level, row))
             return pixels
 
 
@@ -64,24 +70,39 @@ def _runs(offsets: Sequence[int], counts: Sequence[int]) -> Iterator[range]:
 class TiffLevel:
     """The tiles, or strips, of one image of a TIFF file. Safe to call from many threads."""
 
-    def __init__(self, directory: TiffDirectory, layout: TiffLayout, place: str) -> None:
-        """`place` names the level in messages. Raises CorruptInput when its tiles are not what its fields say."""
-        self._file: TiffFile = directory.file
+    def __init__(
+        self,
+        directory: TiffDirectory,
+        layout: TiffLayout,
+        place: str,
+        options: SourceOptions = AS_FOUND,
+        *,
+        garbage_is_missing: bool = False,
+        strips: StripCache | None = None,
+    ) -> None:
+        """`place` names the level in messages. `garbage_is_missing`: a tile that does not even begin as its compression
+        is taken for one that the scanner left out. `strips` is shared with the other levels of the slide.
+
+        Raises CorruptInput when its tiles are not what its fields say.
+        """
+        self.file: TiffFile = directory.file
         self._layout, self._place = layout, place
+        self._background, self._garbage_is_missing = options.background, garbage_is_missing
         self._offsets, self._counts = read_segments(layout)
         self._streams = self._open_streams()
         self.level: Level = layout.level
         self.pixel_format = layout.pixel_format
         self.lossy_method = self._streams.lossy_method
         self.encoding = self._streams.encoding if layout.tiled else None  # strips are joined or encoded anew
-        self._strips = None if layout.tiled else StripCache(lambda row: self._decode(0, row))
+        self._strips = None if layout.tiled else strips or StripCache()
 
     def _open_streams(self) -> StoredStreams:
         layout = self._layout
-        if layout.compression not in JPEG | JPEG_2000:
-            return OtherStreams(layout)
-        kind = JpegStreams if layout.compression in JPEG else Jpeg2000Streams
         present = (index for index, count in enumerate(self._counts) if count)
+        if layout.compression not in JPEG | JPEG_2000:
+            first = next(present, None) if layout.compression in MAY_LOSE else None
+            return OtherStreams(layout, b"" if first is None else self._read(first))
+        kind = JpegStreams if layout.compression in JPEG else Jpeg2000Streams
         failure: CodecError | None = None
         for index, _ in zip(present, range(_TRIED_TILES), strict=False):
             try:
@@ -89,24 +110,43 @@ class TiffLevel:
             except CodecError as error:
                 failure = failure or error
         what = f"no tile begins as one: {failure}" if failure else "it has no tiles"
-        raise CorruptInput(f"{self._file.name}: {self._place}: {layout.compression.name}, but {what}")
+        raise CorruptInput(f"{self.file.name}: {self._place}: {layout.compression.name}, but {what}")
 
     def stored_bytes(self) -> int:
         """Upper bound of the bytes of all encoded tiles."""
         return sum(self._counts) + self._streams.added * len(self._counts)
 
+    @property
+    def missing(self) -> int:
+        """How many tiles the file has nothing for."""
+        return self._counts[: self.level.tile_count].count(0)
+
     def stores(self, column: int, row: int) -> bool:
         """Whether the file has anything for a tile. Raises OutOfBounds."""
         return self._counts[self.level.tile_index(column, row)] > 0
+
+    def stores_any(self, region: Region) -> bool:
+        """Whether the file has anything for a region."""
+        level, inside = self.level, region.intersection(self.level.bounds)
+        if inside.empty:
+            return False
+        left, right = inside.x // level.tile_width, -(-inside.right // level.tile_width)
+        top, bottom = inside.y // level.tile_height, -(-inside.bottom // level.tile_height)
+        return any(
+            any(self._counts[row * level.columns + left : row * level.columns + right]) for row in range(top, bottom)
+        )
 
     def encoded_tile(self, column: int, row: int) -> EncodedTile | None:
         """As Slide.encoded_tile."""
         index = self.level.tile_index(column, row)
         if self.encoding is None or not self._counts[index]:
             return None
+        data = self._read(index)
         try:
-            stream = self._streams.copy(self._read(index))
+            stream = self._streams.copy(data)
         except CodecError as error:
+            if self._is_garbage(data):
+                return None
             raise self._broken(CorruptInput, column, row, error) from error
         return None if stream is None else EncodedTile(stream, self.encoding)
 
@@ -122,7 +162,7 @@ class TiffLevel:
         for run in _runs(offsets, counts):
             begin = min(offsets[column] for column in run)
             end = max(offsets[column] + counts[column] for column in run)
-            data = self._file.read(begin, end - begin, self._place)
+            data = self.file.read(begin, end - begin, self._place)
             for column in run:
                 if encoding is None or not counts[column]:
                     yield None
@@ -131,13 +171,28 @@ class TiffLevel:
                 try:
                     stream = copy(data, at, at + counts[column])
                 except CodecError as error:
-                    raise self._broken(CorruptInput, column, row, error) from error
+                    if not self._is_garbage(data, at):
+                        raise self._broken(CorruptInput, column, row, error) from error
+                    stream = None
                 yield None if stream is None else EncodedTile(stream, encoding)
 
     def tile(self, column: int, row: int) -> Pixels:
         """As Slide.tile."""
-        self.level.tile_index(column, row)
-        return self._decode(column, row) if self._strips is None else self._strips.get(row)
+        pixels = self.stored_tile(column, row)
+        return self.blank() if pixels is None else pixels
+
+    def stored_tile(self, column: int, row: int) -> Pixels | None:
+        """As Slide.tile, but None for a tile that is missing."""
+        index = self.level.tile_index(column, row)
+        if not self._counts[index]:
+            return None
+        if self._strips is not None:
+            return self._strips.get(self, row, lambda: self._decode(0, row))
+        if self._garbage_is_missing and self._is_garbage(self._beginning(index)):
+            name = self._layout.compression.name
+            _log.warning("%s: %s is no %s and taken as missing", self.file.name, self._at(column, row), name)
+            return None
+        return self._decode(column, row)
 
     def joined(self) -> EncodedTile | None:
         """The whole picture as one stream, when it is JPEG in strips, or one tile, that DICOM may hold; else None."""
@@ -154,25 +209,31 @@ class TiffLevel:
         return EncodedTile(stream, encoding) if fits else None
 
     def _read(self, index: int) -> bytes:
-        return self._file.read(self._offsets[index], self._counts[index], self._place)
+        return self.file.read(self._offsets[index], self._counts[index], self._place)
+
+    def _beginning(self, index: int) -> bytes:
+        return self.file.read(self._offsets[index], min(self._counts[index], 16), self._place)
+
+    def _is_garbage(self, data: bytes, at: int = 0) -> bool:
+        return self._garbage_is_missing and not self._streams.begins(data, at)
 
     def _decode(self, column: int, row: int) -> Pixels:
-        level, pixel_format = self.level, self.pixel_format
-        shape = level.tile_height, level.tile_width, pixel_format.samples
-        index = level.tile_index(column, row)
-        if not self._counts[index]:
-            return self._white(shape)
+        level, samples = self.level, self._layout.samples
+        planes = range(self.level.tile_index(column, row), len(self._counts), level.tile_count)
+        if not all(self._counts[index] for index in planes):
+            return self.blank()
         try:
-            tile = self._streams.complete(self._read(index))
+            parts = [self._streams.complete(self._read(index)) for index in planes]
         except CodecError as error:
             raise self._broken(CorruptInput, column, row, error) from error
         try:
-            pixels = self._visible(tile, column, row)
+            stored = [self._visible(part, column, row) for part in parts]
+            pixels = samples.pixels(stored[0] if len(stored) == 1 else np.dstack(stored), self._background)
         except CodecError as error:
             raise self._broken(CodecError, column, row, error) from error
-        if pixels.shape == shape:
+        if pixels.shape[:2] == (level.tile_height, level.tile_width):
             return pixels
-        padded = self._white(shape)
+        padded = self.blank()
         padded[: pixels.shape[0], : pixels.shape[1]] = pixels
         return padded
 
@@ -183,22 +244,57 @@ class TiffLevel:
             raise CodecError(f"only {pixels.shape[1]} x {pixels.shape[0]} pixels are stored")
         return pixels
 
-    def _white(self, shape: tuple[int, int, int]) -> Pixels:
-        white: Pixels = np.full(shape, (1 << self.pixel_format.bits) - 1, f"u{self.pixel_format.bits // 8}")
-        return white
+    def blank(self) -> Pixels:
+        """A tile of background."""
+        colour = background_samples(self._background, self.pixel_format)
+        blank: Pixels = np.empty((self.level.tile_height, self.level.tile_width, len(colour)), colour.dtype)
+        blank[:] = colour
+        return blank
+
+    def _at(self, column: int, row: int) -> str:
+        return f"{self._place}, tile column {column}, row {row}"
 
     def _broken(
         self, kind: type[CorruptInput] | type[CodecError], column: int, row: int, error: CodecError
     ) -> CorruptInput | CodecError:
-        return kind(f"{self._file.name}: {self._place}, tile column {column}, row {row}: {error}")
+        return kind(f"{self.file.name}: {self._at(column, row)}: {error}")
 
 
-def open_levels(chosen: Sequence[tuple[TiffDirectory, TiffLayout]]) -> list[TiffLevel]:
+def open_levels(
+    chosen: Sequence[tuple[TiffDirectory, TiffLayout]],
+    options: SourceOptions = AS_FOUND,
+    *,
+    garbage_is_missing: bool = False,
+) -> list[TiffLevel]:
     """The levels of a slide, finest first. Raises CorruptInput when they have more tiles than the file has offsets."""
-    directory, tiles = chosen[0][0], sum(layout.level.tile_count for _, layout in chosen)
-    if tiles > directory.file.size // _SMALLEST_SEGMENT:  # else directories that share their offsets cost memory each
-        raise CorruptInput(
-            f"{directory.file.name}: {len(chosen)} levels have {tiles} tiles, "
-            f"but the {directory.file.size} bytes of the file cannot tell where that many are"
-        )
-    return [TiffLevel(found, layout, f"level {number}") for number, (found, layout) in enumerate(chosen)]
+    return open_planes({FIRST_PLANE: chosen}, options, garbage_is_missing=garbage_is_missing)[FIRST_PLANE]
+
+
+def open_planes(
+    chosen: Mapping[Plane, Sequence[tuple[TiffDirectory, TiffLayout]]],
+    options: SourceOptions = AS_FOUND,
+    *,
+    garbage_is_missing: bool = False,
+) -> dict[Plane, list[TiffLevel]]:
+    """The levels of every plane of a slide. Raises CorruptInput when they have more tiles than their files offsets."""
+    images = [image for levels in chosen.values() for image in levels]
+    tiles: Counter[TiffFile] = Counter()
+    for directory, layout in images:
+        tiles[directory.file] += layout.segments
+    for file, count in tiles.items():
+        if count > file.size // _SMALLEST_SEGMENT:  # else directories that share their offsets cost memory each
+            raise CorruptInput(
+                f"{file.name}: {len(images)} levels have {count} tiles, "
+                f"but the {file.size} bytes of the file cannot tell where that many are"
+            )
+
+    strips = StripCache()
+
+    def opened(plane: Plane) -> list[TiffLevel]:
+        named = f"optical path {plane.optical_path}, focal plane {plane.focal_plane}, " if len(chosen) > 1 else ""
+        return [
+            TiffLevel(*image, f"{named}level {number}", options, garbage_is_missing=garbage_is_missing, strips=strips)
+            for number, image in enumerate(chosen[plane])
+        ]
+
+    return {plane: opened(plane) for plane in chosen}

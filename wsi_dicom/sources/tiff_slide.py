@@ -8,26 +8,28 @@ from typing import Self
 
 import numpy as np
 
-from wsi_dicom.errors import OutOfBounds
+from wsi_dicom.errors import OutOfBounds, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
-from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels
+from wsi_dicom.region import read_region
+from wsi_dicom.slide import AS_FOUND, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SourceOptions
 from wsi_dicom.sources.tiff_layout import MAX_TILE_BYTES, TiffLayout, read_layout
 from wsi_dicom.sources.tiff_level import TiffLevel
+from wsi_dicom.sources.tiff_missing import averaged, finer_source
 from wsi_dicom.sources.tiff_structure import TiffDirectory, TiffFile
 
 
 class TiffAssociatedImage:
     """A label, overview or thumbnail, mostly in strips. Satisfies AssociatedImage."""
 
-    def __init__(self, directory: TiffDirectory, flavor: ImageFlavor) -> None:
+    def __init__(self, directory: TiffDirectory, flavor: ImageFlavor, options: SourceOptions = AS_FOUND) -> None:
         """Raises UnsupportedFormat, also above 256 MiB of pixels, and CorruptInput."""
         layout = read_layout(directory)
         self.width, self.height = layout.level.width, layout.level.height
         self.pixel_format = layout.pixel_format
         if self.width * self.height * self.pixel_format.bytes_per_pixel > MAX_TILE_BYTES:
             raise directory.unsupported(f"a {flavor.lower()} of {self.width} x {self.height} pixels is too large")
-        self._level = TiffLevel(directory, layout, flavor.lower())
+        self._level = TiffLevel(directory, layout, flavor.lower(), options)
         self.lossy_method = self._level.lossy_method
         self.stored_bytes = self._level.stored_bytes()
 
@@ -47,52 +49,111 @@ class TiffAssociatedImage:
 
 
 class TiffSlide:
-    """Satisfies Slide, over any number of levels of one TIFF file, finest first."""
+    """Satisfies Slide, over any number of levels of a TIFF file, finest first, and of planes, in one file or several.
+
+    Slides of several planes have the same levels in each; their tiles are copied where all planes encode them alike.
+    A tile that the file lacks is made from the finer levels where they have it. The slide is `sparse` when at least a
+    quarter of the tiles of level 0 is missing.
+    """
 
     def __init__(
         self,
         file: TiffFile,
-        levels: Sequence[TiffLevel],
+        levels: Sequence[TiffLevel] | Mapping[Plane, Sequence[TiffLevel]],
         *,
         spacing: Spacing | None,
         metadata: SlideMetadata,
         associated: Mapping[ImageFlavor, AssociatedImage],
+        focal_spacing_um: float | None = None,
+        other_files: Sequence[TiffFile] = (),
     ) -> None:
-        self.name, self._file, self._levels = file.name, file, tuple(levels)
-        self.pyramid = Pyramid(tuple(level.level for level in levels), levels[0].pixel_format, spacing)
+        """`levels` of one plane, or of every plane. All files are closed with the slide.
+
+        Raises UnsupportedFormat when the planes do not have the same levels.
+        """
+        self.name = file.name
+        self._planes = levels if isinstance(levels, Mapping) else {FIRST_PLANE: levels}
+        self._files = file, *other_files
+        self.files = tuple(opened.path for opened in self._files)
+        first = self._planes[FIRST_PLANE]
+        self.pyramid = Pyramid(
+            tuple(level.level for level in first),
+            first[0].pixel_format,
+            spacing,
+            focal_planes=1 + max(plane.focal_plane for plane in self._planes),
+            optical_paths=1 + max(plane.optical_path for plane in self._planes),
+            focal_spacing_um=focal_spacing_um,
+        )
+        self._refuse_unlike_planes()
+        self._encodings = tuple(self._common_encoding(number) for number in range(len(first)))
         self.metadata, self.associated = metadata, associated
-        self.sparse = False
+        self.sparse = any(4 * levels[0].missing >= levels[0].level.tile_count for levels in self._planes.values())
+
+    def _refuse_unlike_planes(self) -> None:
+        for plane in self.pyramid.planes:
+            levels = self._planes.get(plane, ())
+            same = tuple(level.level for level in levels) == self.pyramid.levels
+            if not same or any(level.pixel_format != self.pyramid.pixel_format for level in levels):
+                raise UnsupportedFormat(
+                    f"{self.name}: optical path {plane.optical_path}, focal plane {plane.focal_plane}: "
+                    "does not have the levels, or the kind of pixels, that the first plane has"
+                )
+
+    def _common_encoding(self, level: int) -> Encoding | None:
+        encoding = self._planes[FIRST_PLANE][level].encoding
+        return encoding if all(levels[level].encoding == encoding for levels in self._planes.values()) else None
 
     def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
-        return not self._level(level, plane).stores(column, row)
+        stored = self._level(level, plane).stores(column, row)
+        return not stored and finer_source(self._planes[plane], level, column, row) is None
 
     def encoding(self, level: int) -> Encoding | None:
-        return self._level(level).encoding
+        self._level(level)
+        return self._encodings[level]
 
     def lossy_method(self, level: int) -> str | None:
-        return self._level(level).lossy_method
+        self._level(level)
+        methods = (levels[level].lossy_method for levels in self._planes.values())
+        return next((method for method in methods if method), None)
 
     def stored_bytes(self, level: int) -> int:
-        return self._level(level).stored_bytes()
+        self._level(level)
+        return sum(levels[level].stored_bytes() for levels in self._planes.values())
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
-        return self._level(level, plane).encoded_tile(column, row)
+        tile = self._level(level, plane).encoded_tile(column, row)
+        return tile if self._encodings[level] is not None else None
 
     def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
-        return self._level(level, plane).encoded_row(row)
+        tiles = self._level(level, plane).encoded_row(row)
+        return tiles if self._encodings[level] is not None else (None for _ in tiles)
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
-        return self._level(level, plane).tile(column, row)
+        of_level = self._level(level, plane)
+        pixels = of_level.stored_tile(column, row)
+        if pixels is not None:
+            return pixels
+        pixels, source = of_level.blank(), finer_source(self._planes[plane], level, column, row)
+        if source is not None:
+            finer, area = source
+            visible = of_level.level.tile_region(column, row)
+            pixels[: visible.height, : visible.width] = averaged(read_region(self, finer, area, plane), visible)
+        return pixels
 
     def _level(self, level: int, plane: Plane = FIRST_PLANE) -> TiffLevel:
-        if plane != FIRST_PLANE:
-            raise OutOfBounds(f"{self.name}: optical path {plane[0]}, focal plane {plane[1]}: the slide has one plane")
-        if not 0 <= level < len(self._levels):
-            raise OutOfBounds(f"{self.name}: level {level} is outside the {len(self._levels)} levels of this slide")
-        return self._levels[level]
+        levels = self._planes.get(plane)
+        if levels is None:
+            raise OutOfBounds(
+                f"{self.name}: optical path {plane[0]}, focal plane {plane[1]}: the slide has "
+                f"{self.pyramid.optical_paths} optical paths and {self.pyramid.focal_planes} focal planes"
+            )
+        if not 0 <= level < len(levels):
+            raise OutOfBounds(f"{self.name}: level {level} is outside the {len(levels)} levels of this slide")
+        return levels[level]
 
     def close(self) -> None:
-        self._file.close()
+        for file in self._files:
+            file.close()
 
     def __enter__(self) -> Self:
         return self

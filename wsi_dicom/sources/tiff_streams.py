@@ -6,13 +6,17 @@ are compared with it; only those that differ are parsed as well.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from wsi_dicom.codecs import jpeg2000_markers, jpeg_markers
-from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE, JPEG_EXTENDED
 from wsi_dicom.errors import CodecError
 from wsi_dicom.slide import EncodedTile, Encoding
-from wsi_dicom.sources.tiff_layout import Compression, Photometric, TiffLayout
+from wsi_dicom.sources.tiff_layout import Compression, TiffLayout
+from wsi_dicom.sources.tiff_loss import stored_loss
+from wsi_dicom.sources.tiff_samples import Photometric
+
+_JPEG_2000_BEGINNINGS: Final = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")  # a codestream; JP2
 
 
 class StoredStreams(Protocol):
@@ -34,6 +38,10 @@ class StoredStreams(Protocol):
 
     def complete(self, data: bytes) -> EncodedTile:
         """A tile of any encoding as a stream that can be decoded. Raises CodecError."""
+        ...
+
+    def begins(self, data: bytes, at: int = 0) -> bool:
+        """Whether what is stored at `at` could be a tile at all."""
         ...
 
 
@@ -66,7 +74,8 @@ class JpegStreams:
         self._size = layout.level.tile_width, layout.level.tile_height
         splice = self._first = self._splice(first)
         samples = len(splice.header.components)
-        copyable = splice.header.baseline and samples == layout.pixel_format.samples
+        inverted = layout.photometric == Photometric.WHITE_IS_ZERO
+        copyable = splice.header.baseline and samples == layout.pixel_format.samples and not inverted
         self.encoding = splice.encoding if copyable else None
         self._head: bytes | None = None
         if self._copyable(splice):
@@ -76,9 +85,9 @@ class JpegStreams:
         head = self._head
         if head is not None and data.startswith(head, begin) and data.endswith(jpeg_markers.EOI, begin, end):
             first = self._first
-            return (
-                data[begin:end] if first.prefix == jpeg_markers.SOI else first.prefix + data[begin + first.skip : end]
-            )
+            if first.prefix == jpeg_markers.SOI:
+                return data[begin:end]
+            return b"".join((first.prefix, memoryview(data)[begin + first.skip : end]))  # copies the scan just once
         data = data[begin:end]
         splice = self._splice(data)
         length = jpeg_markers.end_of_stream(data)
@@ -87,6 +96,9 @@ class JpegStreams:
     def complete(self, data: bytes) -> EncodedTile:
         splice = self._splice(data)
         return EncodedTile(splice.stream(data), splice.encoding)
+
+    def begins(self, data: bytes, at: int = 0) -> bool:
+        return data.startswith(jpeg_markers.SOI, at)
 
     def _copyable(self, splice: _Splice) -> bool:
         """Whether a tile has the level's encoding and the size of the grid's tiles; DICOM allows any sampling."""
@@ -106,7 +118,7 @@ class JpegStreams:
             prefix=self._rgb_prefix if silent_rgb else self._plain_prefix,
             skip=jpeg_markers.body_offset(data) if self._shared_tables else 2,
             header=header,
-            encoding=Encoding(JPEG_BASELINE, photometric, header.sampling[0]),
+            encoding=Encoding(JPEG_BASELINE if header.bits == 8 else JPEG_EXTENDED, photometric, header.sampling[0]),
         )
 
 
@@ -121,6 +133,7 @@ class Jpeg2000Streams:
         self._size = layout.level.tile_width, layout.level.tile_height
         header = jpeg2000_markers.parse_header(first)
         self._format = layout.pixel_format.samples, layout.pixel_format.bits
+        self._inverted = layout.photometric == Photometric.WHITE_IS_ZERO
         self.encoding = self._encoding(header)
         self.lossy_method = None if header.reversible else "ISO_15444_1"
         self._head = first[: header.header_end] if self.encoding and not header.codestream_offset else None
@@ -137,9 +150,12 @@ class Jpeg2000Streams:
     def complete(self, data: bytes) -> EncodedTile:
         return EncodedTile(data, self.encoding or Encoding(JPEG_2000, "RGB"))
 
+    def begins(self, data: bytes, at: int = 0) -> bool:
+        return data.startswith(_JPEG_2000_BEGINNINGS, at)
+
     def _encoding(self, header: jpeg2000_markers.Jpeg2000Header) -> Encoding | None:
         size, found = (header.width, header.height), (header.samples, header.bits)
-        if not header.part1 or header.subsampled or size != self._size or found != self._format:
+        if not header.part1 or header.subsampled or self._inverted or size != self._size or found != self._format:
             return None
         if header.samples == 1:
             photometric = "MONOCHROME2"
@@ -158,12 +174,14 @@ class OtherStreams:
     encoding: Encoding | None = None
     added = 0
 
-    def __init__(self, layout: TiffLayout) -> None:
-        # WebP may be either, and nothing in TIFF says which; DICOM has no term for it
-        self.lossy_method = "WEBP" if layout.compression == Compression.WEBP else None
+    def __init__(self, layout: TiffLayout, first: bytes) -> None:
+        self.lossy_method = stored_loss(layout, first)
 
     def copy(self, data: bytes, begin: int = 0, end: int | None = None) -> bytes | None:
         return None
 
     def complete(self, data: bytes) -> EncodedTile:
         return EncodedTile(data, Encoding("", ""))
+
+    def begins(self, data: bytes, at: int = 0) -> bool:
+        return True

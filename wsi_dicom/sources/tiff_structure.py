@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 
 MAX_DIRECTORIES: Final = 4096
-_MAX_FIELDS: Final = 4096
+MAX_FIELDS: Final = 4096
 _MAX_DATA: Final = 64 << 20
 
 _TYPE_CODES: Final = {  # field types of TIFF 6.0 and BigTIFF, as numpy calls them
@@ -46,6 +46,7 @@ class Tag(IntEnum):
     MAKE = 271
     MODEL = 272
     STRIP_OFFSETS = 273
+    ORIENTATION = 274
     SAMPLES_PER_PIXEL = 277
     ROWS_PER_STRIP = 278
     STRIP_BYTE_COUNTS = 279
@@ -56,11 +57,13 @@ class Tag(IntEnum):
     SOFTWARE = 305
     DATE_TIME = 306
     PREDICTOR = 317
+    COLOR_MAP = 320
     TILE_WIDTH = 322
     TILE_LENGTH = 323
     TILE_OFFSETS = 324
     TILE_BYTE_COUNTS = 325
     SUB_IFDS = 330
+    EXTRA_SAMPLES = 338
     SAMPLE_FORMAT = 339
     JPEG_TABLES = 347
     XMP = 700
@@ -68,20 +71,40 @@ class Tag(IntEnum):
     STK_UIC2 = 33629
     LSM_INFO = 34412
     ICC_PROFILE = 34675
+    LERC_PARAMETERS = 50674
     MICRO_MANAGER = 51123
     NDPI_VERSION = 65420
+    NDPI_MAGNIFICATION = 65421
+    NDPI_X_OFFSET = 65422
+    NDPI_Y_OFFSET = 65423
+    NDPI_Z_OFFSET = 65424
+    NDPI_STRIPES = 65426
+    NDPI_REFERENCE = 65427
+    NDPI_STRIPES_HIGH = 65432
+    NDPI_FILTER_SET = 65434
+    NDPI_SERIAL_NUMBER = 65442
+    NDPI_PROPERTIES = 65449
+    NDPI_WAVELENGTH = 65451
+    NDPI_BARCODE = 65468
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
+    """An entry of a directory: its type, how many values it has, and where they lie in the file."""
+
     type: int
     values: int
     offset: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values; those of an unknown type are taken for single bytes."""
+        return np.dtype(_TYPE_CODES.get(self.type, "u1")).itemsize * self.values * (2 if self.type in _RATIONALS else 1)
 
 
 class TiffDirectory:
     """One image file directory: its fields, read when they are asked for. `place` names it in messages."""
 
-    def __init__(self, file: TiffFile, place: str, fields: dict[int, _Field]) -> None:
+    def __init__(self, file: TiffFile, place: str, fields: dict[int, Field]) -> None:
         self.file, self.place, self._fields = file, place, fields
 
     def __contains__(self, tag: int) -> bool:
@@ -130,7 +153,8 @@ class TiffDirectory:
         """The first value as a number, None when absent, not finite or a fraction with denominator 0."""
         if tag not in self._fields:
             return None
-        values = self._values(tag, 16).astype(float)
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            values = self._values(tag, 16).astype(float)
         if self._fields[tag].type in _RATIONALS:
             return float(values[0] / values[1]) if values.size > 1 and values[1] else None
         return float(values[0]) if values.size and np.isfinite(values[0]) else None
@@ -159,7 +183,7 @@ class TiffFile:
     """An open TIFF file. Reads by offset, so that many threads may read at once. Raises UnsupportedFormat."""
 
     def __init__(self, path: Path) -> None:
-        self.name = path.name
+        self.path, self.name = path, path.name
         try:
             self._file = path.open("rb", buffering=0)
         except OSError as error:
@@ -167,11 +191,13 @@ class TiffFile:
         self.size = os.fstat(self._file.fileno()).st_size
         head = self._file.read(16)
         self.byte_order = ">" if head.startswith(b"MM") else "<"
-        self._big = is_tiff(head) and 43 in head[2:4]
+        self.big = is_tiff(head) and 43 in head[2:4]
         if not is_tiff(head):
             self.close()
             raise UnsupportedFormat(f"{path}: not a TIFF file")
-        self._first = head[8:16] if self._big else head[4:8]
+        self.first_directory = int.from_bytes(
+            head[8:16] if self.big else head[4:8], "big" if self.byte_order == ">" else "little"
+        )
 
     def read(self, offset: int, size: int, place: str) -> bytes:
         """`size` bytes at `offset`. Raises CorruptInput, which names `place`, before allocating what the file lacks."""
@@ -189,27 +215,28 @@ class TiffFile:
 
     def directory(self, offset: int, place: str) -> tuple[TiffDirectory, int]:
         """The directory at an offset, and the offset of the next one in its chain. Raises CorruptInput."""
-        counter, entry, following = ("Q", "HHQ", "Q") if self._big else ("H", "HHI", "I")
+        counter, entry, following = ("Q", "HHQ", "Q") if self.big else ("H", "HHI", "I")
         order = self.byte_order
         head = struct.calcsize(order + counter)
         (count,) = struct.unpack(order + counter, self.read(offset, head, place))
-        if not 0 < count <= _MAX_FIELDS:
-            raise CorruptInput(f"{self.name}: {place}: a directory of {count} fields; the limit is {_MAX_FIELDS}")
+        if not 0 < count <= MAX_FIELDS:
+            raise CorruptInput(f"{self.name}: {place}: a directory of {count} fields; the limit is {MAX_FIELDS}")
         inline = struct.calcsize(order + following)
         step = struct.calcsize(order + entry) + inline
         table = self.read(offset + head, count * step + inline, place)
         fields = {}
         for at in range(0, count * step, step):
             tag, kind, values = struct.unpack_from(order + entry, table, at)
-            size = np.dtype(_TYPE_CODES.get(kind, "u1")).itemsize * values * (2 if kind in _RATIONALS else 1)
             (pointer,) = struct.unpack_from(order + following, table, at + step - inline)
-            fields[tag] = _Field(kind, values, offset + head + at + step - inline if size <= inline else pointer)
+            field = Field(kind, values, pointer)
+            within = offset + head + at + step - inline
+            fields[tag] = field._replace(offset=within) if field.size <= inline else field
         (next_offset,) = struct.unpack_from(order + following, table, count * step)
         return TiffDirectory(self, place, fields), next_offset
 
     def directories(self) -> Iterator[TiffDirectory]:
         """The main chain, one by one. Raises CorruptInput when it loops, or is longer than MAX_DIRECTORIES."""
-        (offset,) = struct.unpack(self.byte_order + ("Q" if self._big else "I"), self._first)
+        offset = self.first_directory
         seen: set[int] = set()
         while offset or not seen:
             place = f"IFD {len(seen)}"

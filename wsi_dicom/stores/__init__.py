@@ -61,6 +61,10 @@ class SeriesDestination(Protocol):
         """The series of exactly this SeriesInstanceUID, if it is known to be here."""
         ...
 
+    def files(self, record: SeriesRecord) -> list[Path]:
+        """Where the files of a series lie that is here, by name."""
+        ...
+
 
 class SeriesStore(SeriesDestination, Protocol):
     """Keeps series and gives them back. Safe to use from many threads and processes at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,7 @@ class FolderStore:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         is_new = not self._folder.exists()
+        self._require_free(self._folder / (self._pattern % 0))  # before all the work is done
         try:
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -53,6 +55,9 @@ class FolderStore:
 
     def find(self, series_uid: str) -> SeriesRecord | None:
         return None
+
+    def files(self, record: SeriesRecord) -> list[Path]:
+        return [self._folder / (self._pattern % number) for number in range(record.instance_count)]
 
     def add(self, files: Sequence[Path]) -> SeriesRecord:
         from wsi_dicom.dicom.header import read_instance
@@ -74,6 +79,10 @@ class FolderStore:
 
     def _is_staging(self, folder: Path) -> bool:
         return folder.parent == self._folder.resolve() and folder.name.startswith(_STAGING_PREFIX)
+
+    def _require_free(self, target: Path) -> None:
+        if os.path.lexists(target):
+            raise StoreError(f"{target} exists already; choose another folder or file name pattern")
 
     def _place(self, files: Sequence[Path]) -> None:
         """Moves files to their final names, in their order; when that fails, none of them is there."""

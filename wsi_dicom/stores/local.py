@@ -176,12 +176,15 @@ class LocalStore:
         from wsi_dicom.dicom.slide import open_series
 
         record = self.resolve(identifier)
-        files = sorted(record.folder.glob("*.dcm"))
+        files = self.files(record)
         if len(files) != record.instance_count:
             raise CorruptInput(
                 f"series {record.series_uid} has {len(files)} of its {record.instance_count} files in {record.folder}"
             )
         return open_series(files)
+
+    def files(self, record: SeriesRecord) -> list[Path]:
+        return sorted(record.folder.glob("*.dcm"))
 
     def delete(self, identifier: str) -> SeriesRecord:
         from wsi_dicom.stores.catalogue import DELETING, STORED

@@ -166,7 +166,9 @@ class PageSink:
         self._sampling: tuple[tuple[int, int], ...] = ()
         self._head: bytes | None = None
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frame: bytes | None) -> None:
+        if frame is None:  # plans for TIFF are never sparse
+            raise StoreError(f"tile {len(self._offsets) + 1} of a page is missing")
         if self._page.encoding.transfer_syntax == JPEG_BASELINE and not (self._head and frame.startswith(self._head)):
             frame = self._alike(frame)
         self._offsets.append(self._writer.append(frame))

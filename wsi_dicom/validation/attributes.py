@@ -11,16 +11,10 @@ from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.uid import UID
 
-from wsi_dicom.codecs.transfer_syntaxes import (
-    JPEG_2000,
-    JPEG_2000_LOSSLESS,
-    JPEG_BASELINE,
-    NATIVE,
-    lossy_method,
-    transfer_syntax_name,
-)
+from wsi_dicom.codecs import transfer_syntaxes as syntaxes
+from wsi_dicom.codecs.transfer_syntaxes import lossy_method, transfer_syntax_name
 from wsi_dicom.validation.finding import Finding
-from wsi_dicom.validation.image import HTJ2K, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, Image, decimals, items
+from wsi_dicom.validation.image import Image, decimals, items
 
 _IMAGE_TYPE: Final = (
     ("ORIGINAL", "DERIVED"),
@@ -30,13 +24,23 @@ _IMAGE_TYPE: Final = (
 )
 _SHOWS_LABEL: Final = {"VOLUME": "NO", "THUMBNAIL": "NO", "LABEL": "YES", "OVERVIEW": "YES"}
 _COLOUR: Final = {
-    **dict.fromkeys(NATIVE, ("PS3.5 8.2", ("RGB",))),
-    JPEG_BASELINE: ("PS3.5 8.2.1", ("YBR_FULL_422", "RGB")),
-    JPEG_2000_LOSSLESS: ("PS3.5 8.2.4", ("YBR_RCT", "RGB")),
-    JPEG_2000: ("PS3.5 8.2.4", ("YBR_ICT", "YBR_RCT", "RGB")),
-    HTJ2K_LOSSLESS: ("PS3.5 8.2.14", ("YBR_RCT", "RGB")),
-    HTJ2K_LOSSLESS_RPCL: ("PS3.5 8.2.14", ("YBR_RCT", "RGB")),
-    HTJ2K: ("PS3.5 8.2.14", ("YBR_ICT", "YBR_RCT", "RGB")),
+    **dict.fromkeys(syntaxes.NATIVE, ("PS3.5 8.2", ("RGB",))),
+    syntaxes.JPEG_BASELINE: ("PS3.5 8.2.1", ("YBR_FULL_422", "RGB")),
+    syntaxes.JPEG_EXTENDED: ("PS3.5 8.2.1", ("YBR_FULL_422", "RGB")),
+    syntaxes.JPEG_LOSSLESS: ("PS3.5 8.2.1", ("RGB",)),
+    syntaxes.JPEG_LOSSLESS_SV1: ("PS3.5 8.2.1", ("RGB",)),
+    syntaxes.RLE: ("PS3.5 8.2.2", ("RGB",)),
+    syntaxes.JPEG_LS_LOSSLESS: ("PS3.5 8.2.3", ("RGB",)),
+    syntaxes.JPEG_LS_NEAR_LOSSLESS: ("PS3.5 8.2.3", ("RGB",)),
+    syntaxes.JPEG_2000_LOSSLESS: ("PS3.5 8.2.4", ("YBR_RCT", "RGB")),
+    syntaxes.JPEG_2000: ("PS3.5 8.2.4", ("YBR_ICT", "YBR_RCT", "RGB")),
+    syntaxes.HTJ2K_LOSSLESS: ("PS3.5 8.2.14", ("YBR_RCT", "RGB")),
+    syntaxes.HTJ2K_LOSSLESS_RPCL: ("PS3.5 8.2.14", ("YBR_RCT", "RGB")),
+    syntaxes.HTJ2K: ("PS3.5 8.2.14", ("YBR_ICT", "YBR_RCT", "RGB")),
+    syntaxes.JPEG_XL_LOSSLESS: ("PS3.5 8.2.15", ("RGB",)),
+    syntaxes.JPEG_XL_RECOMPRESSION: ("PS3.5 8.2.15", ("YBR_FULL_422", "RGB")),
+    syntaxes.JPEG_XL: ("PS3.5 8.2.15", ("RGB", "XYB")),
+    syntaxes.DEFLATED_IMAGE_FRAME: ("PS3.5 8.2.16", ("RGB",)),
 }
 _SIZES: Final = (
     "NumberOfFrames",
@@ -187,7 +191,7 @@ def check_lossy(image: Image) -> Iterator[Finding]:
     """Lossy Image Compression and its methods and ratios agree with each other and with the transfer syntax."""
     clause = "PS3.3 C.7.6.1.1.5"
     told, name = image.text("LossyImageCompression"), transfer_syntax_name(image.transfer_syntax)
-    if told == "00" and image.transfer_syntax == JPEG_BASELINE:
+    if told == "00" and image.transfer_syntax in syntaxes.ALWAYS_LOSSY:
         yield image.error(clause, f"LossyImageCompression is 00, but pixels are {name}, which is lossy")
     methods = [method for method in image.text("LossyImageCompressionMethod").split("\\") if method]
     ratios = decimals(image.header, "LossyImageCompressionRatio")
@@ -203,7 +207,7 @@ def check_lossy(image: Image) -> Iterator[Finding]:
         if not (math.isfinite(ratio) and ratio > 0):
             yield image.error(clause, f"LossyImageCompressionRatio is {ratio:g}; a positive number is due")
     expected = lossy_method(image.transfer_syntax)
-    if image.transfer_syntax == JPEG_BASELINE and methods and methods[-1] != expected:
+    if image.transfer_syntax in syntaxes.ALWAYS_LOSSY and methods and methods[-1] != expected:
         yield image.error(
             clause, f"the last LossyImageCompressionMethod is {methods[-1]}; {expected} is due where pixels are {name}"
         )

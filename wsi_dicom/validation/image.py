@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -15,11 +14,6 @@ from wsi_dicom.dicom.header import Instance, text
 from wsi_dicom.geometry import Level, Spacing
 from wsi_dicom.validation.finding import Finding, Severity
 from wsi_dicom.validation.pixel_data import PixelDataElement
-
-# Transfer syntaxes that no codec of ours has, but that can be judged by their JPEG 2000 headers.
-HTJ2K_LOSSLESS: Final = "1.2.840.10008.1.2.4.201"
-HTJ2K_LOSSLESS_RPCL: Final = "1.2.840.10008.1.2.4.202"
-HTJ2K: Final = "1.2.840.10008.1.2.4.203"
 
 
 def items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:

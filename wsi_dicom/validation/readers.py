@@ -9,14 +9,8 @@ from typing import Final
 from pydicom.config import IGNORE
 from pydicom.valuerep import DT
 
-from wsi_dicom.codecs.transfer_syntaxes import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    JPEG_2000,
-    JPEG_2000_LOSSLESS,
-    JPEG_BASELINE,
-    NATIVE,
-    transfer_syntax_name,
-)
+from wsi_dicom.codecs import transfer_syntaxes as syntaxes
+from wsi_dicom.codecs.transfer_syntaxes import NATIVE, transfer_syntax_name
 from wsi_dicom.errors import CorruptInput
 from wsi_dicom.validation.encapsulation import encapsulated, odd_lengths
 from wsi_dicom.validation.finding import Finding
@@ -30,13 +24,19 @@ _BIO_FORMATS: Final = "Bio-Formats"
 _SLIM: Final = "dicom-microscopy-viewer"
 _ORTHANC: Final = "Orthanc plugin"
 
-_COMMON: Final = frozenset({EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, JPEG_2000_LOSSLESS, JPEG_2000})
-_JPEG_LS: Final = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
+_COMMON: Final = frozenset(
+    {syntaxes.EXPLICIT_VR_LITTLE_ENDIAN, syntaxes.JPEG_BASELINE, syntaxes.JPEG_2000_LOSSLESS, syntaxes.JPEG_2000}
+)
+_JPEG_LS: Final = frozenset({syntaxes.JPEG_LS_LOSSLESS, syntaxes.JPEG_LS_NEAR_LOSSLESS})
 _DECODED_BY_ORTHANC: Final = frozenset(
-    {"1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"}
+    {syntaxes.RLE, syntaxes.JPEG_EXTENDED, syntaxes.JPEG_LOSSLESS, syntaxes.JPEG_LOSSLESS_SV1}
+)
+_NOT_IN_WSIDICOM: Final = frozenset(
+    {syntaxes.JPEG_XL_RECOMPRESSION, syntaxes.HTJ2K_LOSSLESS_RPCL, syntaxes.DEFLATED_IMAGE_FRAME}
 )
 _SYNTAXES: Final = (
     (_OPENSLIDE, _COMMON),
+    (_WSIDICOM, syntaxes.KNOWN - _NOT_IN_WSIDICOM),
     (_SLIM, _COMMON | NATIVE | _JPEG_LS),
     (_ORTHANC, _COMMON | NATIVE | _JPEG_LS | _DECODED_BY_ORTHANC),
 )
@@ -69,6 +69,8 @@ def check_openslide(image: Image) -> Iterator[Finding]:
 
 def check_wsidicom(image: Image) -> Iterator[Finding]:
     """The number of tiles and the lengths of frames are taken at their word."""
+    if image.integer("BitsAllocated") == 16 and (image.samples == 3 or image.transfer_syntax == syntaxes.RLE):
+        yield image.warning(_WSIDICOM, "refuses 16 bits a sample in colour, and in RLE")
     pixel_data = encapsulated(image)
     if pixel_data is not None and (odd := odd_lengths(pixel_data)):
         yield image.warning(_WSIDICOM, f"refuses odd ExtendedOffsetTableLengths; {odd} are: count the padding too")

@@ -6,19 +6,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from wsi_dicom.codecs import jpeg2000_markers, jpeg_markers
-from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE, transfer_syntax_name
+from wsi_dicom.codecs import jpeg2000_markers, jpeg_markers, jpegxl_header
+from wsi_dicom.codecs import transfer_syntaxes as syntaxes
+from wsi_dicom.codecs.stream_shape import StreamShape
+from wsi_dicom.codecs.transfer_syntaxes import transfer_syntax_name
 from wsi_dicom.errors import CodecError
 from wsi_dicom.validation.encapsulation import encapsulated
 from wsi_dicom.validation.finding import Finding
-from wsi_dicom.validation.image import HTJ2K, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, Image
+from wsi_dicom.validation.image import Image
 from wsi_dicom.validation.pixel_data import Frame, PixelDataElement, frames
 
 _FIRST_LOOK: Final = 2 << 10
 _LARGEST_HEADER: Final = 64 << 10
 _PADDED_END: Final = 16
 _JP2_SIGNATURE_BOX: Final = b"jP  "
-_LOSSLESS: Final = (JPEG_2000_LOSSLESS, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL)
+_LOSSLESS: Final = (syntaxes.JPEG_2000_LOSSLESS, syntaxes.HTJ2K_LOSSLESS, syntaxes.HTJ2K_LOSSLESS_RPCL)
+_HIGH_THROUGHPUT: Final = (syntaxes.HTJ2K_LOSSLESS, syntaxes.HTJ2K_LOSSLESS_RPCL, syntaxes.HTJ2K)
+_PROCESSES: Final = {
+    syntaxes.JPEG_BASELINE: ("baseline", (0xC0,), (8,)),
+    syntaxes.JPEG_EXTENDED: ("extended", (0xC0, 0xC1), (8, 12)),
+    syntaxes.JPEG_LOSSLESS: ("lossless", (0xC3,), range(2, 17)),
+    syntaxes.JPEG_LOSSLESS_SV1: ("lossless", (0xC3,), range(2, 17)),
+}
+"""What each JPEG transfer syntax is called, its frame markers and its bits."""
 _PHOTOMETRIC: Final = "PS3.3 C.7.6.3.1.2"
 
 
@@ -70,6 +80,8 @@ def _frame_faults(pixel_data: PixelDataElement, frame: Frame, image: Image, judg
                 return
         else:
             break
+    if image.transfer_syntax not in _ENDED_BY_MARKER:
+        return
     tail_size = min(_PADDED_END, last.length)
     tail = pixel_data.file.read(tail_size, last.offset + last.length - tail_size)
     if jpeg_markers.end_of_stream(tail) is None:
@@ -78,11 +90,12 @@ def _frame_faults(pixel_data: PixelDataElement, frame: Frame, image: Image, judg
 
 def _judge_jpeg(head: bytes, image: Image) -> Iterator[Fault]:
     header = jpeg_markers.parse_header(head)
-    if not header.baseline:
+    name, markers, bits = _PROCESSES[image.transfer_syntax]
+    if header.sof not in markers or header.bits not in bits:
         yield Fault(
-            "process", "PS3.5 8.2.1", f"is JPEG of process SOF{header.sof & 15} with {header.bits} bits, not baseline"
+            "process", "PS3.5 8.2.1", f"is JPEG of process SOF{header.sof & 15} with {header.bits} bits, not {name}"
         )
-    yield from _shape(image, header.width, header.height, len(header.components), "PS3.5 8.2.1")
+    yield from _shape(image, header.shape, "PS3.5 8.2.1")
     told = image.text("PhotometricInterpretation")
     if header.colour == "RGB" and told.startswith("YBR"):
         yield Fault("colour", _PHOTOMETRIC, f"holds RGB; PhotometricInterpretation is {told}")
@@ -90,20 +103,44 @@ def _judge_jpeg(head: bytes, image: Image) -> Iterator[Fault]:
         yield Fault("colour", _PHOTOMETRIC, "holds YCbCr; PhotometricInterpretation is RGB")
 
 
+def _judge_jpeg_ls(head: bytes, image: Image) -> Iterator[Fault]:
+    header = jpeg_markers.parse_header(head)
+    if header.sof != jpeg_markers.SOF55:
+        yield Fault("process", "PS3.5 8.2.3", "is JPEG, where JPEG-LS is due")
+        return
+    yield from _shape(image, header.shape, "PS3.5 8.2.3")
+    yield from _bits(image, header.bits, "PS3.5 8.2.3")
+    near = head[header.scan_offset - 3]  # the largest error of a sample (T.87 C.2.3)
+    if near and image.transfer_syntax == syntaxes.JPEG_LS_LOSSLESS:
+        yield Fault("near", "PS3.5 A.4.3", f"is wrong by up to {near} in a lossless transfer syntax")
+    if near and image.text("LossyImageCompression") == "00":
+        yield Fault("lossy", "PS3.3 C.7.6.1.1.5", f"is wrong by up to {near}; LossyImageCompression is 00")
+
+
+def _judge_jpeg_xl(head: bytes, image: Image) -> Iterator[Fault]:
+    shape = jpegxl_header.parse_header(head)
+    yield from _shape(image, shape, "PS3.5 8.2.15")
+    yield from _bits(image, shape.bits, "PS3.5 8.2.15")
+
+
+def _judge_rle(head: bytes, image: Image) -> Iterator[Fault]:
+    segments, samples, bits = int.from_bytes(head[:4], "little"), image.samples, image.integer("BitsAllocated")
+    if samples and bits and segments != samples * bits // 8:
+        yield Fault("segments", "PS3.5 G.2", f"has {segments} segments; {samples * bits // 8} are due")
+
+
 def _judge_jpeg2000(head: bytes, image: Image) -> Iterator[Fault]:
     if head[4:8] == _JP2_SIGNATURE_BOX:
         yield Fault("container", "PS3.5 A.4.4", "is a JP2 file, where a bare codestream is due")
         return
     header = jpeg2000_markers.parse_header(head)
-    yield from _shape(image, header.width, header.height, header.samples, "PS3.5 8.2.4")
-    stored = image.integer("BitsStored")
-    if stored is not None and header.bits != stored:
-        yield Fault("bits", "PS3.5 8.2.4", f"has {header.bits} bits; BitsStored is {stored}")
+    yield from _shape(image, header.shape, "PS3.5 8.2.4")
+    yield from _bits(image, header.bits, "PS3.5 8.2.4")
     if image.transfer_syntax in _LOSSLESS and not header.reversible:
         yield Fault("wavelet", "PS3.5 8.2.4", "is irreversible (9/7 wavelet) in a lossless transfer syntax")
     if not header.reversible and image.text("LossyImageCompression") == "00":
         yield Fault("lossy", "PS3.3 C.7.6.1.1.5", "is irreversible; LossyImageCompression is 00")
-    if not header.part1 and image.transfer_syntax in (JPEG_2000, JPEG_2000_LOSSLESS):
+    if not header.part1 and image.transfer_syntax not in _HIGH_THROUGHPUT:
         yield Fault("part", "PS3.5 8.2.4", "needs an extension of JPEG 2000 part 1")
     told, due = image.text("PhotometricInterpretation"), "YBR_RCT" if header.reversible else "YBR_ICT"
     if header.component_transform and header.samples == 3 and told != due:
@@ -114,17 +151,30 @@ def _judge_jpeg2000(head: bytes, image: Image) -> Iterator[Fault]:
         yield Fault("colour", _PHOTOMETRIC, f"has no component transform; PhotometricInterpretation is {told}")
 
 
-def _shape(image: Image, width: int, height: int, samples: int, clause: str) -> Iterator[Fault]:
+def _shape(image: Image, stream: StreamShape, clause: str) -> Iterator[Fault]:
     columns, rows = image.integer("Columns"), image.integer("Rows")
-    if (width, height) != (columns, rows):
-        yield Fault("size", clause, f"has {width} x {height} pixels; Columns x Rows is {columns} x {rows}")
-    if image.samples is not None and samples != image.samples:
-        yield Fault("samples", clause, f"has {samples} samples a pixel; SamplesPerPixel is {image.samples}")
+    if (stream.width, stream.height) != (columns, rows):
+        yield Fault(
+            "size", clause, f"has {stream.width} x {stream.height} pixels; Columns x Rows is {columns} x {rows}"
+        )
+    if image.samples is not None and stream.samples != image.samples:
+        yield Fault("samples", clause, f"has {stream.samples} samples a pixel; SamplesPerPixel is {image.samples}")
 
 
+def _bits(image: Image, bits: int, clause: str) -> Iterator[Fault]:
+    stored = image.integer("BitsStored")
+    if stored is not None and bits != stored:
+        yield Fault("bits", clause, f"has {bits} bits; BitsStored is {stored}")
+
+
+_ENDED_BY_MARKER: Final[dict[str, Judge]] = {
+    **dict.fromkeys(_PROCESSES, _judge_jpeg),
+    **dict.fromkeys((syntaxes.JPEG_LS_LOSSLESS, syntaxes.JPEG_LS_NEAR_LOSSLESS), _judge_jpeg_ls),
+    **dict.fromkeys((syntaxes.JPEG_2000_LOSSLESS, syntaxes.JPEG_2000, *_HIGH_THROUGHPUT), _judge_jpeg2000),
+}
+"""Of streams whose last bytes are FF D9."""
 _JUDGES: Final[dict[str, Judge]] = {
-    JPEG_BASELINE: _judge_jpeg,
-    JPEG_2000_LOSSLESS: _judge_jpeg2000,
-    JPEG_2000: _judge_jpeg2000,
-    **dict.fromkeys((HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K), _judge_jpeg2000),
+    **_ENDED_BY_MARKER,
+    **dict.fromkeys((syntaxes.JPEG_XL_LOSSLESS, syntaxes.JPEG_XL_RECOMPRESSION, syntaxes.JPEG_XL), _judge_jpeg_xl),
+    syntaxes.RLE: _judge_rle,
 }

@@ -1,0 +1,116 @@
+"""A slide of which some tiles may be broken: what to do about them is decided here, once for every kind of source."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from wsi_dicom.errors import CodecError, CorruptInput
+from wsi_dicom.geometry import FIRST_PLANE, Plane
+from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide
+
+
+class BadTile(NamedTuple):
+    """A tile that could not be read, and why."""
+
+    level: int
+    column: int
+    row: int
+    plane: Plane
+    reason: str
+
+
+class CheckedSlide:
+    """Satisfies Slide, over another slide.
+
+    `verify`: stored tiles are decoded before they are given away. `background` (red, green, blue): what a tile that
+    cannot be read becomes; it is noted in `bad_tiles`. None: it raises CorruptInput or CodecError, as the slide does.
+    """
+
+    def __init__(self, slide: Slide, *, verify: bool, background: tuple[int, int, int] | None) -> None:
+        self.name, self.files, self.pyramid, self.metadata = slide.name, slide.files, slide.pyramid, slide.metadata
+        self.associated, self.sparse = slide.associated, slide.sparse
+        self._slide, self._verify, self._background = slide, verify, background
+        self._bad: dict[tuple[int, int, int, Plane], BadTile] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def bad_tiles(self) -> tuple[BadTile, ...]:
+        """In the order of levels, planes and rows."""
+        return tuple(sorted(self._bad.values(), key=lambda bad: (bad.level, bad.plane, bad.row, bad.column)))
+
+    def encoding(self, level: int) -> Encoding | None:
+        return self._slide.encoding(level)
+
+    def lossy_method(self, level: int) -> str | None:
+        return self._slide.lossy_method(level)
+
+    def stored_bytes(self, level: int) -> int:
+        return self._slide.stored_bytes(level)
+
+    def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
+        try:
+            return self._slide.absent(level, column, row, plane)
+        except (CodecError, CorruptInput):
+            if self._background is None:
+                raise
+            return False  # `tile` tells what is wrong
+
+    def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
+        try:
+            stored = self._slide.encoded_tile(level, column, row, plane)
+            if stored is not None and self._verify:
+                self._slide.tile(level, column, row, plane)
+        except (CodecError, CorruptInput):
+            if self._background is None:
+                raise
+            return None  # whoever asked goes on to `tile`
+        return stored
+
+    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
+        column = 0
+        if not self._verify:
+            try:
+                for stored in self._slide.encoded_row(level, row, plane):
+                    yield stored
+                    column += 1
+            except (CodecError, CorruptInput):
+                if self._background is None:
+                    raise
+        for rest in range(column, self.pyramid.level(level).columns):
+            yield self.encoded_tile(level, rest, row, plane)
+
+    def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
+        try:
+            return self._slide.tile(level, column, row, plane)
+        except (CodecError, CorruptInput) as error:
+            if self._background is None:
+                raise
+            with self._lock:
+                self._bad[level, column, row, plane] = BadTile(level, column, row, plane, str(error))
+        return self._blank(level, self._background)
+
+    def _blank(self, level: int, background: tuple[int, int, int]) -> Pixels:
+        grid, pixel_format = self.pyramid.level(level), self.pyramid.pixel_format
+        scale = 257 if pixel_format.bits == 16 else 1
+        color = background if pixel_format.samples == 3 else (round(sum(background) / 3),)
+        blank: Pixels = np.empty(
+            (grid.tile_height, grid.tile_width, pixel_format.samples), f"u{pixel_format.bits // 8}"
+        )
+        blank[:] = [scale * value for value in color]
+        return blank
+
+    def close(self) -> None:
+        self._slide.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

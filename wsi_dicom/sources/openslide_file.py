@@ -1,0 +1,95 @@
+"""One file, or folder of files, behind OpenSlide: a handle that outlives the tiles that OpenSlide cannot read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
+
+if TYPE_CHECKING:
+    from openslide import OpenSlide
+
+Rgba: TypeAlias = NDArray[np.uint8]
+"""(height, width, 4): red, green, blue, opacity; the colours not multiplied by the opacity."""
+
+Result = TypeVar("Result")
+
+
+class OpenslideFile:
+    """Reads regions and associated images. Safe to call from many threads, which share one handle and its cache.
+
+    After one failed read OpenSlide refuses everything else that is asked of a handle. So what fails is asked again of a
+    fresh handle, which tells whether it was this read that failed or one of another thread, and which, when it
+    succeeds, is the handle from then on. A handle is closed by the last thread that reads with it: `close` may be
+    called while others read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises UnsupportedFormat when OpenSlide does not know the format, CorruptInput when it fails to open it."""
+        from openslide import OpenSlideError, OpenSlideUnsupportedFormatError
+
+        self.path, self.name = path, str(path)
+        self._lock = threading.Lock()
+        try:
+            handle = self._opened()
+            self.properties: dict[str, str] = dict(handle.properties)
+            self.sizes: tuple[tuple[int, int], ...] = handle.level_dimensions
+            self.downsamples: tuple[float, ...] = handle.level_downsamples
+            self.associated: tuple[str, ...] = tuple(handle.associated_images)
+            # of a region without pixels, for which nothing is decoded
+            self.icc_profile: bytes | None = handle.read_region((0, 0), 0, (0, 0)).info.get("icc_profile")
+        except OpenSlideUnsupportedFormatError:
+            if is_mirax_name(path):
+                folder = path.with_suffix("")
+                raise CorruptInput(f"{self.name}: the folder {folder} with its Slidedat.ini is missing") from None
+            raise UnsupportedFormat(f"{self.name}: OpenSlide does not know this format") from None
+        except OpenSlideError as error:
+            raise CorruptInput(f"{self.name}: OpenSlide cannot open it: {error}") from error
+        self._handle: OpenSlide | None = handle
+
+    def _opened(self) -> OpenSlide:
+        from openslide import OpenSlide
+
+        return OpenSlide(self.path)
+
+    def region(self, x: int, y: int, level: int, width: int, height: int, what: str) -> Rgba:
+        """Pixels of a level; `x` and `y` are pixels of level 0. `what` names them in messages. Raises CodecError."""
+        return self._read(lambda handle: handle.read_region((x, y), level, (width, height)), what)
+
+    def associated_image(self, name: str) -> Rgba:
+        """Raises CodecError."""
+        return self._read(lambda handle: handle.associated_images[name], name)
+
+    def _read(self, read: Callable[[OpenSlide], Any], what: str) -> Rgba:
+        from openslide import OpenSlideError
+
+        handle = self._handle
+        if handle is None:
+            raise ValueError(f"{self.name} is closed")
+        try:
+            return np.asarray(read(handle))
+        except OpenSlideError:
+            pass  # perhaps of another thread
+        with self._lock:
+            try:
+                fresh = self._opened()
+                pixels = np.asarray(read(fresh))
+            except OpenSlideError as error:
+                raise CodecError(f"{self.name}: {what}: OpenSlide: {error}") from error
+            if self._handle is not None:
+                self._handle = fresh
+            return pixels
+
+    def close(self) -> None:
+        self._handle = None
+
+
+def is_mirax_name(path: Path) -> bool:
+    """Whether OpenSlide takes a file for MIRAX: a JPEG of any content, beside a folder of the same name."""
+    return path.suffix == ".mrxs"
