@@ -21,8 +21,9 @@ from wsi_dicom.errors import NotFound, UnsupportedFormat, WsiError
 from wsi_dicom.geometry import FIRST_PLANE, Plane, Region
 from wsi_dicom.region import read_region
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide
-from wsi_dicom.sources import formats, open_slide, tiff_codecs
-from wsi_dicom.sources.tiff_layout import TiffLayout
+from wsi_dicom.sources import formats, open_slide
+from wsi_dicom.tiff import codecs as tiff_codecs
+from wsi_dicom.tiff.layout import TiffLayout
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-small.tif"
 
@@ -297,7 +298,7 @@ def test_strips_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         decoded += 1
         return tiff_codecs.decode(layout, tile, rows)
 
-    monkeypatch.setattr("wsi_dicom.sources.tiff_level.decode", counting)
+    monkeypatch.setattr("wsi_dicom.tiff.level.decode", counting)
     with open_slide(path) as slide:
         for _ in range(5):
             for row in range(4):

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import FIRST_PLANE, Plane
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide
@@ -96,13 +97,8 @@ class CheckedSlide:
 
     def _blank(self, level: int, background: tuple[int, int, int]) -> Pixels:
         grid, pixel_format = self.pyramid.level(level), self.pyramid.pixel_format
-        scale = 257 if pixel_format.bits == 16 else 1
-        color = background if pixel_format.samples == 3 else (round(sum(background) / 3),)
-        blank: Pixels = np.empty(
-            (grid.tile_height, grid.tile_width, pixel_format.samples), f"u{pixel_format.bits // 8}"
-        )
-        blank[:] = [scale * value for value in color]
-        return blank
+        shape = grid.tile_height, grid.tile_width, pixel_format.samples
+        return np.broadcast_to(background_samples(background, pixel_format), shape).copy()
 
     def close(self) -> None:
         self._slide.close()

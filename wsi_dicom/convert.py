@@ -22,7 +22,7 @@ from wsi_dicom.dicom.settings import DEFAULT_SETTINGS, SeriesSettings
 from wsi_dicom.errors import CorruptInput, InvalidRequest, StoreError
 from wsi_dicom.frames import FrameSink, write_frames
 from wsi_dicom.plan import DICOM, TIFF, ConversionPlan, PlanOptions, expected_bytes, largest_total, make_plan
-from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
+from wsi_dicom.slide import AS_FOUND, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources import open_slide
 from wsi_dicom.stores import SeriesDestination, SeriesRecord
 
@@ -108,7 +108,7 @@ def dicomize(
 
     with ExitStack() as stack:
         slide = stack.enter_context(_opened(source, options))
-        plan = make_plan(slide, options.plan, DICOM)
+        plan = make_plan(slide, _plan_options(options), DICOM)
         scale = choose_scale(slide, options.scale)
         additions = _attributes(slide, options.additions)
         seed = _seed(slide, plan, options, additions) if options.uids is UidChoice.DETERMINISTIC else None
@@ -160,7 +160,7 @@ def plan_dicomize(source: Path | Slide, options: DicomizeOptions) -> DryRun:
     from wsi_dicom.dicom.series_writer import choose_identity
 
     with _opened(source, options) as slide:
-        plan = make_plan(slide, options.plan, DICOM)
+        plan = make_plan(slide, _plan_options(options), DICOM)
         scale = choose_scale(slide, options.scale)
         choose_identity(None, _attributes(slide, options.additions))
         return DryRun(
@@ -195,17 +195,22 @@ def _opened(source: Path | Slide, options: DicomizeOptions) -> Slide:
     return open_slide(source, options.source, options.reading) if isinstance(source, Path) else source
 
 
+def _plan_options(options: DicomizeOptions) -> PlanOptions:
+    """A label or overview shows what is written on the glass: de-identified series go without."""
+    if options.deidentify is None:
+        return options.plan
+    return replace(options.plan, left_out=options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW})
+
+
 def _attributes(slide: Slide, given: Dataset | None) -> Dataset:
     """The user's attributes over those that a DICOM source has."""
     from pydicom.dataset import Dataset
 
+    from wsi_dicom.dicom.additions import merged
     from wsi_dicom.dicom.slide import DicomSlide
 
-    attributes = Dataset()
-    if isinstance(slide, DicomSlide):
-        attributes.update(slide.carried_attributes())
-    attributes.update(given or Dataset())
-    return attributes
+    carried = slide.carried_attributes() if isinstance(slide, DicomSlide) else Dataset()
+    return merged(carried, given or Dataset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Final, Self, TypeAlias
 import numpy as np
 from pydicom.dataset import Dataset
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.jpeg_markers import parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE, NATIVE
@@ -26,7 +27,6 @@ from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
 from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels
-from wsi_dicom.sources.tiff_samples import background_samples
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.jpeg_markers import JpegHeader, end_of_stream, parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
@@ -26,8 +27,7 @@ from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.plan import TILE_SIDE
 from wsi_dicom.slide import AS_FOUND, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SourceOptions
 from wsi_dicom.sources.cytomine_server import CONNECTIONS, CytomineImage, CytomineServer, WindowFormat
-from wsi_dicom.sources.tiff_layout import plausible_spacing
-from wsi_dicom.sources.tiff_samples import background_samples
+from wsi_dicom.tiff.layout import plausible_spacing
 
 _LARGEST_DESCRIPTION: Final = 1 << 20
 _LARGEST_SIDE: Final = (1 << 32) - 1  # Total Pixel Matrix Columns and Rows are UL

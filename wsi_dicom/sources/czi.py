@@ -18,7 +18,7 @@ from wsi_dicom.slide import AS_FOUND, Pixels, Slide, SourceOptions
 from wsi_dicom.sources.czi_metadata import read_metadata
 from wsi_dicom.sources.decoded_slide import DecodedSlide, one_line
 from wsi_dicom.sources.openslide_file import OpenslideFile
-from wsi_dicom.sources.tiff_layout import plausible_spacing
+from wsi_dicom.tiff.layout import plausible_spacing
 
 if TYPE_CHECKING:
     from pylibCZIrw.czi import CziReader

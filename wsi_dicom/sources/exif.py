@@ -6,7 +6,7 @@ import struct
 from typing import Final, NamedTuple
 
 from wsi_dicom.geometry import Spacing
-from wsi_dicom.sources.tiff_layout import plausible_spacing
+from wsi_dicom.tiff.layout import plausible_spacing
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
 _SHORT, _RATIONAL = 3, 5

@@ -12,11 +12,11 @@ from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.scanner_text import bar_code, key_values, number
-from wsi_dicom.sources.tiff_layout import plausible_spacing, read_layout, refuse_stack, resolution_spacing
-from wsi_dicom.sources.tiff_level import open_levels
-from wsi_dicom.sources.tiff_slide import TiffSlide, reductions
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile
-from wsi_dicom.sources.tiff_vendor import TiffVendor, associated_images
+from wsi_dicom.tiff.layout import plausible_spacing, read_layout, refuse_stack, resolution_spacing
+from wsi_dicom.tiff.level import open_levels
+from wsi_dicom.tiff.slide import TiffSlide, reductions
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.vendor import TiffVendor, associated_images
 
 _FLAVORS = {1: ImageFlavor.LABEL, 9: ImageFlavor.OVERVIEW}
 

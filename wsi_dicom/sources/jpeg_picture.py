@@ -8,7 +8,7 @@ from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import CodecError, UnsupportedFormat
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
-from wsi_dicom.sources.tiff_layout import MAX_TILE_BYTES
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES
 
 _PHOTOMETRIC = {"gray": "MONOCHROME2", "RGB": "RGB"}
 

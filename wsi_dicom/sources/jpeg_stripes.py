@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from wsi_dicom.codecs.jpeg_markers import EOI, end_of_stream
 from wsi_dicom.errors import CorruptInput
-from wsi_dicom.sources.tiff_layout import MAX_TILE_BYTES
-from wsi_dicom.sources.tiff_structure import TiffFile
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES
+from wsi_dicom.tiff.structure import TiffFile
 
 _log = logging.getLogger(__name__)
 

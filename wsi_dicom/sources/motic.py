@@ -10,12 +10,12 @@ from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.slide import ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.scanner_text import number
-from wsi_dicom.sources.tiff_description import objective_power, parse_description
-from wsi_dicom.sources.tiff_layout import plausible_spacing, read_layout, refuse_stack, resolution_spacing
-from wsi_dicom.sources.tiff_level import open_levels
-from wsi_dicom.sources.tiff_slide import TiffSlide, reductions
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile
-from wsi_dicom.sources.tiff_vendor import TiffVendor, associated_images
+from wsi_dicom.tiff.description import objective_power, parse_description
+from wsi_dicom.tiff.layout import plausible_spacing, read_layout, refuse_stack, resolution_spacing
+from wsi_dicom.tiff.level import open_levels
+from wsi_dicom.tiff.slide import TiffSlide, reductions
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.vendor import TiffVendor, associated_images
 
 
 def _claims(directory: TiffDirectory) -> bool:

@@ -20,11 +20,11 @@ from wsi_dicom.sources.ndpi_level import NdpiLevel
 from wsi_dicom.sources.ndpi_slide import LabelOfMacro, Macro, NdpiSlide
 from wsi_dicom.sources.ndpi_structure import NdpiFile
 from wsi_dicom.sources.scanner_text import magnification, number
-from wsi_dicom.sources.tiff_layout import resolution_spacing
-from wsi_dicom.sources.tiff_level import StripCache
-from wsi_dicom.sources.tiff_slide import is_reduction
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile
-from wsi_dicom.sources.tiff_vendor import TiffVendor
+from wsi_dicom.tiff.layout import resolution_spacing
+from wsi_dicom.tiff.level import StripCache
+from wsi_dicom.tiff.slide import is_reduction
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.vendor import TiffVendor
 
 _log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from wsi_dicom.geometry import Level, PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 from wsi_dicom.sources.jpeg_stripes import RESTARTS, SMALLEST_STRIPE, JpegStripes
 from wsi_dicom.sources.ndpi_structure import told_stripes
-from wsi_dicom.sources.tiff_layout import MAX_TILE_BYTES, Compression
-from wsi_dicom.sources.tiff_level import StripCache
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES, Compression
+from wsi_dicom.tiff.level import StripCache
+from wsi_dicom.tiff.structure import Tag, TiffDirectory
 
 _MAX_HEADER: Final = 1 << 18
 _MAX_SIDE: Final = 2**31

@@ -12,7 +12,7 @@ from wsi_dicom.geometry import FIRST_PLANE, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels
 from wsi_dicom.sources.ndpi_level import NdpiLevel
-from wsi_dicom.sources.tiff_structure import TiffFile
+from wsi_dicom.tiff.structure import TiffFile
 
 
 class Macro:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
-from wsi_dicom.sources.tiff_structure import MAX_FIELDS, Field, Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.structure import MAX_FIELDS, Field, Tag, TiffDirectory, TiffFile
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Plane
 from wsi_dicom.sources.ome_xml import OmeDocument, StoredPlane, is_ome, parse_ome
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile, is_tiff
 from wsi_dicom.sources.xml_tree import MAX_XML_BYTES
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile, is_tiff
 
 _MAX_FILES = 256
 

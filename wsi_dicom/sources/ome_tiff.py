@@ -21,10 +21,10 @@ from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.slide import AS_FOUND, AssociatedImage, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.ome_files import OmeFiles
 from wsi_dicom.sources.ome_xml import OmeImage, Position, StoredPlane, is_ome
-from wsi_dicom.sources.tiff_layout import TiffLayout, read_layout, resolution_spacing
-from wsi_dicom.sources.tiff_level import open_planes
-from wsi_dicom.sources.tiff_slide import TiffAssociatedImage, TiffSlide, is_reduction, reductions
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile, is_tiff
+from wsi_dicom.tiff.layout import TiffLayout, read_layout, resolution_spacing
+from wsi_dicom.tiff.level import open_planes
+from wsi_dicom.tiff.slide import TiffAssociatedImage, TiffSlide, is_reduction, reductions
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile, is_tiff
 
 _log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from xml.etree.ElementTree import Element
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import OpticalPath, SlideMetadata, parse_moment
-from wsi_dicom.sources.tiff_layout import plausible_spacing
 from wsi_dicom.sources.xml_tree import parse_xml
+from wsi_dicom.tiff.layout import plausible_spacing
 
 _MAX_PLANES: Final = 1 << 16
 """Of all images: each needs a directory of its own in some file."""

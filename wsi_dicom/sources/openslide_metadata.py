@@ -9,7 +9,7 @@ from typing import Final
 from wsi_dicom.geometry import Region, Spacing
 from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.sources.scanner_text import magnification, number
-from wsi_dicom.sources.tiff_layout import plausible_spacing
+from wsi_dicom.tiff.layout import plausible_spacing
 
 _MANUFACTURERS: Final = {
     "aperio": "Aperio",

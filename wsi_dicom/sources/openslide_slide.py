@@ -19,7 +19,7 @@ from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, 
 from wsi_dicom.slide import AS_FOUND, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, Slide, SourceOptions
 from wsi_dicom.sources import openslide_metadata
 from wsi_dicom.sources.openslide_file import OpenslideFile, Rgba, is_mirax_name
-from wsi_dicom.sources.tiff_layout import MAX_TILE_BYTES
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES
 
 _MAX_SIDE: Final = 2**31
 _MAX_TILES: Final = 1 << 25

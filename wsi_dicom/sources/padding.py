@@ -9,11 +9,11 @@ from typing import Final, Self
 
 import numpy as np
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.errors import InvalidRequest, OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Region
 from wsi_dicom.region import read_region
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide, SourceOptions
-from wsi_dicom.sources.tiff_samples import background_samples
 
 _TILE_SIDE: Final = 512
 _MAX_PADDING: Final = 65_535

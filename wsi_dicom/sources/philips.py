@@ -19,12 +19,12 @@ from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import AssociatedImage, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.jpeg_picture import JpegPicture
 from wsi_dicom.sources.scanner_text import bar_code, base64_bytes, magnification, number
-from wsi_dicom.sources.tiff_layout import TiffLayout, plausible_spacing, read_layout, refuse_stack
-from wsi_dicom.sources.tiff_level import open_levels
-from wsi_dicom.sources.tiff_slide import TiffSlide
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile
-from wsi_dicom.sources.tiff_vendor import TiffVendor, associated_images
 from wsi_dicom.sources.xml_tree import parse_xml
+from wsi_dicom.tiff.layout import TiffLayout, plausible_spacing, read_layout, refuse_stack
+from wsi_dicom.tiff.level import open_levels
+from wsi_dicom.tiff.slide import TiffSlide
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.vendor import TiffVendor, associated_images
 
 _log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from wsi_dicom.errors import CodecError, UnsupportedFormat
 from wsi_dicom.geometry import Spacing
 from wsi_dicom.slide import Encoding
 from wsi_dicom.sources.exif import Exif, read_exif
-from wsi_dicom.sources.tiff_layout import plausible_spacing
+from wsi_dicom.tiff.layout import plausible_spacing
 
 _MAX_ICC_BYTES: Final = 16 << 20
 _PNG_SAMPLES: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.errors import CodecError, CorruptInput, OutOfBounds, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid
@@ -30,8 +31,8 @@ from wsi_dicom.slide import (
 )
 from wsi_dicom.sources.padding import padded
 from wsi_dicom.sources.picture_headers import READERS, PictureHeader
-from wsi_dicom.sources.tiff_orientation import TurnedSlide
-from wsi_dicom.sources.tiff_samples import Photometric, StoredSamples, background_samples
+from wsi_dicom.tiff.orientation import TurnedSlide
+from wsi_dicom.tiff.samples import Photometric, StoredSamples
 
 MAX_BYTES: Final = 1 << 30
 """Of a picture, as stored or decoded."""

@@ -19,12 +19,12 @@ from wsi_dicom.geometry import Plane, Region
 from wsi_dicom.metadata import OpticalPath, SlideMetadata, parse_moment
 from wsi_dicom.slide import ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.scanner_text import colour, magnification, number
-from wsi_dicom.sources.tiff_layout import TiffLayout, read_layout, resolution_spacing
-from wsi_dicom.sources.tiff_level import open_planes
-from wsi_dicom.sources.tiff_slide import TiffSlide, is_reduction
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile
-from wsi_dicom.sources.tiff_vendor import TiffVendor, associated_images
 from wsi_dicom.sources.xml_tree import parse_xml
+from wsi_dicom.tiff.layout import TiffLayout, read_layout, resolution_spacing
+from wsi_dicom.tiff.level import open_planes
+from wsi_dicom.tiff.slide import TiffSlide, is_reduction
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.vendor import TiffVendor, associated_images
 
 _FLAVORS: Final = {
     "Thumbnail": ImageFlavor.THUMBNAIL,

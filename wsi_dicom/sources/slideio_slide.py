@@ -17,7 +17,7 @@ from wsi_dicom.geometry import Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.metadata import OpticalPath, SlideMetadata
 from wsi_dicom.slide import AssociatedImage, EncodedTile, ImageFlavor, Pixels
 from wsi_dicom.sources.decoded_slide import DecodedSlide, one_line
-from wsi_dicom.sources.tiff_layout import MAX_TILE_BYTES, plausible_spacing
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES, plausible_spacing
 
 if TYPE_CHECKING:
     from slideio import Scene

@@ -15,12 +15,12 @@ from wsi_dicom.geometry import Plane, Region, Spacing
 from wsi_dicom.metadata import OpticalPath, SlideMetadata, parse_moment
 from wsi_dicom.slide import ImageFlavor, SourceOptions
 from wsi_dicom.sources.scanner_text import number
-from wsi_dicom.sources.tiff_description import objective_power, parse_description
-from wsi_dicom.sources.tiff_layout import TiffLayout, plausible_spacing, read_layout, refuse_stack, resolution_spacing
-from wsi_dicom.sources.tiff_level import open_planes
-from wsi_dicom.sources.tiff_slide import TiffSlide, reductions
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile
-from wsi_dicom.sources.tiff_vendor import TiffVendor, associated_images
+from wsi_dicom.tiff.description import objective_power, parse_description
+from wsi_dicom.tiff.layout import TiffLayout, plausible_spacing, read_layout, refuse_stack, resolution_spacing
+from wsi_dicom.tiff.level import open_planes
+from wsi_dicom.tiff.slide import TiffSlide, reductions
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.vendor import TiffVendor, associated_images
 
 Image: TypeAlias = tuple[TiffDirectory, TiffLayout]
 

@@ -18,19 +18,19 @@ from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
 from wsi_dicom.sources.ome_xml import is_ome
 from wsi_dicom.sources.padding import padded
 from wsi_dicom.sources.scanner_text import number
-from wsi_dicom.sources.tiff_description import objective_power, parse_description
-from wsi_dicom.sources.tiff_layout import (
+from wsi_dicom.sources.vsi import is_vsi
+from wsi_dicom.tiff.description import objective_power, parse_description
+from wsi_dicom.tiff.layout import (
     TiffLayout,
     plausible_spacing,
     read_layout,
     refuse_stack,
     resolution_spacing,
 )
-from wsi_dicom.sources.tiff_level import open_levels
-from wsi_dicom.sources.tiff_orientation import TurnedSlide
-from wsi_dicom.sources.tiff_slide import TiffSlide, reductions
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile, is_tiff
-from wsi_dicom.sources.vsi import is_vsi
+from wsi_dicom.tiff.level import open_levels
+from wsi_dicom.tiff.orientation import TurnedSlide
+from wsi_dicom.tiff.slide import TiffSlide, reductions
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile, is_tiff
 
 _log = logging.getLogger(__name__)
 

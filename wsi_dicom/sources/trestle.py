@@ -15,11 +15,11 @@ from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import AssociatedImage, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.jpeg_picture import JpegPicture
 from wsi_dicom.sources.scanner_text import key_values, magnification
-from wsi_dicom.sources.tiff_layout import plausible_spacing, read_layout, refuse_stack
-from wsi_dicom.sources.tiff_level import open_levels
-from wsi_dicom.sources.tiff_slide import TiffSlide, reductions
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory, TiffFile
-from wsi_dicom.sources.tiff_vendor import TiffVendor
+from wsi_dicom.tiff.layout import plausible_spacing, read_layout, refuse_stack
+from wsi_dicom.tiff.level import open_levels
+from wsi_dicom.tiff.slide import TiffSlide, reductions
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.vendor import TiffVendor
 
 _log = logging.getLogger(__name__)
 _MAX_OVERVIEW_BYTES: Final = 64 << 20

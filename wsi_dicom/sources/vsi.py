@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
-from wsi_dicom.sources.tiff_structure import Tag, TiffFile, is_tiff
+from wsi_dicom.tiff.structure import Tag, TiffFile, is_tiff
 
 _ETS_MAGIC = b"SIS\0"
 

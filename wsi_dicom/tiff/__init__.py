@@ -1,1 +1,1 @@
-"""Writing TIFF."""
+"""TIFF: the structure and the tiles of files that are read, and the files that are written."""

@@ -217,8 +217,6 @@ def plan(given: Given) -> PlanOptions:
     if given["smooth"] and not given["pyramid"]:
         raise click.UsageError("--smooth is for the levels of --pyramid; give both")
     left_out = {flavor for flavor in ImageFlavor if flavor.lower() in given and not given[flavor.lower()]}
-    if given["deidentify"]:
-        left_out |= {ImageFlavor.LABEL, ImageFlavor.OVERVIEW}
     return PlanOptions(
         pyramid=given["pyramid"],
         smooth=given["smooth"],
@@ -329,10 +327,9 @@ def with_row(options: DicomizeOptions, table: MetadataTable | None, slide: Path)
         return options
     from pydicom.dataset import Dataset
 
-    additions = Dataset()
-    additions.update(options.additions or Dataset())
-    additions.update(table.of_slide(slide))
-    return replace(options, additions=additions)
+    from wsi_dicom.dicom.additions import merged
+
+    return replace(options, additions=merged(options.additions or Dataset(), table.of_slide(slide)))
 
 
 def _deidentification(given: Given, key: bytes) -> DeidentifyOptions | None:

@@ -13,9 +13,9 @@ from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000 as JPEG_2000_SYNTAX
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
-from wsi_dicom.sources.tiff_layout import JPEG, JPEG_2000, JPEG_XL, JPEG_XR, LERC, WEBP, Compression, TiffLayout
-from wsi_dicom.sources.tiff_samples import Photometric
-from wsi_dicom.sources.tiff_structure import Tag
+from wsi_dicom.tiff.layout import JPEG, JPEG_2000, JPEG_XL, JPEG_XR, LERC, WEBP, Compression, TiffLayout
+from wsi_dicom.tiff.samples import Photometric
+from wsi_dicom.tiff.structure import Tag
 
 
 def _deflate(data: bytes, size: int) -> bytes:

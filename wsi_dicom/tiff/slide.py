@@ -13,10 +13,10 @@ from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.region import read_region
 from wsi_dicom.slide import AS_FOUND, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SourceOptions
-from wsi_dicom.sources.tiff_layout import MAX_TILE_BYTES, TiffLayout, read_layout
-from wsi_dicom.sources.tiff_level import TiffLevel
-from wsi_dicom.sources.tiff_missing import averaged, finer_source
-from wsi_dicom.sources.tiff_structure import TiffDirectory, TiffFile
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES, TiffLayout, read_layout
+from wsi_dicom.tiff.level import TiffLevel
+from wsi_dicom.tiff.missing import averaged, finer_source
+from wsi_dicom.tiff.structure import TiffDirectory, TiffFile
 
 
 class TiffAssociatedImage:

@@ -6,19 +6,20 @@ import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from enum import Enum, auto
 from typing import Final
 
 import numpy as np
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.codecs.jpeg_markers import join_strips, parse_header
 from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Region
 from wsi_dicom.slide import AS_FOUND, EncodedTile, Pixels, SourceOptions
-from wsi_dicom.sources.tiff_codecs import decode
-from wsi_dicom.sources.tiff_layout import JPEG, JPEG_2000, MAY_LOSE, TiffLayout, read_segments
-from wsi_dicom.sources.tiff_samples import background_samples
-from wsi_dicom.sources.tiff_streams import Jpeg2000Streams, JpegStreams, OtherStreams, StoredStreams
-from wsi_dicom.sources.tiff_structure import TiffDirectory, TiffFile
+from wsi_dicom.tiff.codecs import decode
+from wsi_dicom.tiff.layout import JPEG, JPEG_2000, MAY_LOSE, TiffLayout, read_segments
+from wsi_dicom.tiff.streams import Jpeg2000Streams, JpegStreams, OtherStreams, StoredStreams
+from wsi_dicom.tiff.structure import TiffDirectory, TiffFile
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,18 @@ _TRIED_TILES: Final = 16
 _SMALLEST_SEGMENT: Final = 4  # bytes: offset and byte count, SHORT each
 _READ_AT_ONCE: Final = 1 << 18  # stays in the processor's cache while its tiles are cut out
 _GAPS: Final = 1 << 16  # bytes between tiles that are read at once, in all
+
+
+class Garbage(Enum):
+    """What a tile is that does not even begin as its compression.
+
+    Scanners leave such tiles out: at the edges, and in coarse levels, where the finer one shows what was there.
+    Anywhere else it is damage, which must not go unnoticed.
+    """
+
+    DAMAGE = auto()
+    MISSING_AT_EDGES = auto()
+    MISSING = auto()
 
 
 class StripCache:
@@ -77,17 +90,16 @@ class TiffLevel:
         place: str,
         options: SourceOptions = AS_FOUND,
         *,
-        garbage_is_missing: bool = False,
+        garbage: Garbage = Garbage.DAMAGE,
         strips: StripCache | None = None,
     ) -> None:
-        """`place` names the level in messages. `garbage_is_missing`: a tile that does not even begin as its compression
-        is taken for one that the scanner left out. `strips` is shared with the other levels of the slide.
+        """`place` names the level in messages. `strips` is shared with the other levels of the slide.
 
         Raises CorruptInput when its tiles are not what its fields say.
         """
         self.file: TiffFile = directory.file
         self._layout, self._place = layout, place
-        self._background, self._garbage_is_missing = options.background, garbage_is_missing
+        self._background, self._garbage = options.background, garbage
         self._offsets, self._counts = read_segments(layout)
         self._streams = self._open_streams()
         self.level: Level = layout.level
@@ -145,7 +157,7 @@ class TiffLevel:
         try:
             stream = self._streams.copy(data)
         except CodecError as error:
-            if self._is_garbage(data):
+            if self._is_garbage(column, row, data):
                 return None
             raise self._broken(CorruptInput, column, row, error) from error
         return None if stream is None else EncodedTile(stream, self.encoding)
@@ -171,7 +183,7 @@ class TiffLevel:
                 try:
                     stream = copy(data, at, at + counts[column])
                 except CodecError as error:
-                    if not self._is_garbage(data, at):
+                    if not self._is_garbage(column, row, data, at):
                         raise self._broken(CorruptInput, column, row, error) from error
                     stream = None
                 yield None if stream is None else EncodedTile(stream, encoding)
@@ -188,7 +200,7 @@ class TiffLevel:
             return None
         if self._strips is not None:
             return self._strips.get(self, row, lambda: self._decode(0, row))
-        if self._garbage_is_missing and self._is_garbage(self._beginning(index)):
+        if self._may_be_garbage(column, row) and not self._streams.begins(self._beginning(index)):
             name = self._layout.compression.name
             _log.warning("%s: %s is no %s and taken as missing", self.file.name, self._at(column, row), name)
             return None
@@ -214,8 +226,12 @@ class TiffLevel:
     def _beginning(self, index: int) -> bytes:
         return self.file.read(self._offsets[index], min(self._counts[index], 16), self._place)
 
-    def _is_garbage(self, data: bytes, at: int = 0) -> bool:
-        return self._garbage_is_missing and not self._streams.begins(data, at)
+    def _may_be_garbage(self, column: int, row: int) -> bool:
+        at_edge = column == self.level.columns - 1 or row == self.level.rows - 1
+        return self._garbage is Garbage.MISSING or (self._garbage is Garbage.MISSING_AT_EDGES and at_edge)
+
+    def _is_garbage(self, column: int, row: int, data: bytes, at: int = 0) -> bool:
+        return self._may_be_garbage(column, row) and not self._streams.begins(data, at)
 
     def _decode(self, column: int, row: int) -> Pixels:
         level, samples = self.level, self._layout.samples
@@ -289,11 +305,18 @@ def open_planes(
             )
 
     strips = StripCache()
+    finest, coarse = (Garbage.MISSING_AT_EDGES, Garbage.MISSING) if garbage_is_missing else (Garbage.DAMAGE,) * 2
 
     def opened(plane: Plane) -> list[TiffLevel]:
         named = f"optical path {plane.optical_path}, focal plane {plane.focal_plane}, " if len(chosen) > 1 else ""
         return [
-            TiffLevel(*image, f"{named}level {number}", options, garbage_is_missing=garbage_is_missing, strips=strips)
+            TiffLevel(
+                *image,
+                f"{named}level {number}",
+                options,
+                garbage=coarse if number else finest,
+                strips=strips,
+            )
             for number, image in enumerate(chosen[plane])
         ]
 

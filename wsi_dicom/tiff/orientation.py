@@ -8,11 +8,11 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.errors import OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Region, Spacing
 from wsi_dicom.region import read_region
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide
-from wsi_dicom.sources.tiff_samples import background_samples
 
 _STRIP_TILE_SIDE: Final = 512  # turned strips would be tiles as high as the picture
 

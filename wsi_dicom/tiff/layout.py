@@ -12,8 +12,8 @@ import numpy as np
 
 from wsi_dicom.errors import UnsupportedFormat
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
-from wsi_dicom.sources.tiff_samples import Photometric, StoredSamples, read_samples
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory
+from wsi_dicom.tiff.samples import Photometric, StoredSamples, read_samples
+from wsi_dicom.tiff.structure import Tag, TiffDirectory
 
 MAX_TILE_BYTES: Final = 256 << 20
 """Of one tile or strip, decoded or stored."""

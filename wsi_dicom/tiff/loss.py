@@ -10,8 +10,8 @@ from wsi_dicom.codecs.jpegxl_header import is_xyb
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_XL as JPEG_XL_SYNTAX
 from wsi_dicom.codecs.transfer_syntaxes import lossy_method
 from wsi_dicom.errors import CodecError
-from wsi_dicom.sources.tiff_codecs import lerc_blob
-from wsi_dicom.sources.tiff_layout import JPEG_XL, JPEG_XR, LERC, WEBP, TiffLayout
+from wsi_dicom.tiff.codecs import lerc_blob
+from wsi_dicom.tiff.layout import JPEG_XL, JPEG_XR, LERC, WEBP, TiffLayout
 
 _JPEG_XR_IMAGE: Final = b"WMPHOTO\0"
 _LERC_ERROR_AT: Final = {2: 34, 3: 38, 4: 42, 5: 42, 6: 50}  # by version of the format

@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import Pixels
-from wsi_dicom.sources.tiff_structure import Tag, TiffDirectory
+from wsi_dicom.tiff.structure import Tag, TiffDirectory
 
 
 class Photometric(IntEnum):
@@ -105,15 +106,6 @@ class StoredSamples:
             colours = np.minimum(colours, alpha) * whitest
         behind = (whitest - alpha).astype(np.uint64) * np.minimum(background, whitest).astype(np.uint64)
         return np.asarray((colours + behind + whitest // 2) // whitest, pixels.dtype)
-
-
-def background_samples(background: tuple[int, int, int], pixel_format: PixelFormat) -> NDArray[Any]:
-    """A colour (red, green, blue) of 8 bits as one pixel, shape (samples,); as gray its luma (ITU-R BT.601)."""
-    red, green, blue = background
-    values = background if pixel_format.samples == 3 else (round(0.299 * red + 0.587 * green + 0.114 * blue),)
-    if pixel_format.bits == 8:
-        return np.array(values, np.uint8)
-    return np.array(values, np.uint16) * np.uint16(257)
 
 
 def _spread(pixels: Pixels, bits: int) -> Pixels:

@@ -12,9 +12,9 @@ from wsi_dicom.codecs import jpeg2000_markers, jpeg_markers
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE, JPEG_EXTENDED
 from wsi_dicom.errors import CodecError
 from wsi_dicom.slide import EncodedTile, Encoding
-from wsi_dicom.sources.tiff_layout import Compression, TiffLayout
-from wsi_dicom.sources.tiff_loss import stored_loss
-from wsi_dicom.sources.tiff_samples import Photometric
+from wsi_dicom.tiff.layout import Compression, TiffLayout
+from wsi_dicom.tiff.loss import stored_loss
+from wsi_dicom.tiff.samples import Photometric
 
 _JPEG_2000_BEGINNINGS: Final = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")  # a codestream; JP2
 

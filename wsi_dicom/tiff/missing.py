@@ -12,7 +12,7 @@ import numpy as np
 
 from wsi_dicom.geometry import Level, Region
 from wsi_dicom.slide import Pixels
-from wsi_dicom.sources.tiff_level import TiffLevel
+from wsi_dicom.tiff.level import TiffLevel
 
 _MAX_FINER_PIXELS: Final = 1 << 25
 """Of the finer level for one tile: 96 MiB in 8-bit colour. Enough for tiles of 362 pixels at a sixteenth."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from wsi_dicom.errors import UnsupportedFormat, WsiError
 from wsi_dicom.slide import AS_FOUND, AssociatedImage, ImageFlavor, Slide, SourceOptions
-from wsi_dicom.sources.tiff_slide import TiffAssociatedImage
-from wsi_dicom.sources.tiff_structure import TiffDirectory, TiffFile, is_tiff
+from wsi_dicom.tiff.slide import TiffAssociatedImage
+from wsi_dicom.tiff.structure import TiffDirectory, TiffFile, is_tiff
 
 _log = logging.getLogger(__name__)
 
