@@ -34,7 +34,7 @@ class OpenslideFile:
         """Raises UnsupportedFormat when OpenSlide does not know the format, CorruptInput when it fails to open it."""
         from openslide import OpenSlideError, OpenSlideUnsupportedFormatError
 
-        self.path, self.name = path, str(path)
+        self.path, self.name = path, path.name
         self._lock = threading.Lock()
         try:
             handle = self._opened()

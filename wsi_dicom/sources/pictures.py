@@ -77,7 +77,7 @@ class PictureSlide:
     """Satisfies Slide."""
 
     def __init__(self, path: Path, header: PictureHeader, options: SourceOptions) -> None:
-        self.name = str(path)
+        self.name = path.name
         self.files: tuple[Path, ...] = (path,)
         self._path, self._header, self._background = path, header, options.background
         width, height, _, bits = header.shape
