@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from wsi_dicom.codecs import encode_tile
+from wsi_dicom.decoded_cache import kept_tiles
 from wsi_dicom.geometry import Plane
 from wsi_dicom.patch import Patch
 from wsi_dicom.plan import Action, ConversionPlan, LevelPlan
@@ -131,11 +132,13 @@ def _made_frames(
 ) -> Iterator[bytes | None]:
     """The frames of a level tile by tile, made in the pool."""
     level, source = plan.output, plan.source_level
+    # where the new tiles are not the source's, several of them show parts of the same one
+    tiles = None if level == slide.pyramid.level(source) else kept_tiles(slide, source, plane)
 
     def encoded(tile: tuple[int, int]) -> bytes | None:
         inside = level.tile_region(*tile)
         absent: set[tuple[int, int]] | None = set() if plan.sparse else None
-        pixels = read_region(slide, source, inside, plane, absent=absent)
+        pixels = read_region(slide, source, inside, plane, absent=absent, tiles=tiles)
         if absent and len(absent) == sum(1 for _ in slide.pyramid.level(source).tiles(inside)):
             return None
         return encode_tile(Patch(inside, pixels).tile(level, *tile), plan.encoding, quality)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from wsi_dicom.errors import InvalidRequest
@@ -21,11 +23,13 @@ def read_region(
     max_pixels: int = MAX_PIXELS,
     absent: set[tuple[int, int]] | None = None,
     into: Pixels | None = None,
+    tiles: Callable[[int, int], Pixels] | None = None,
 ) -> Pixels:
     """The pixels of `region` of a level, shape (region.height, region.width, samples); white outside the picture.
 
     Given `absent`, the tiles (column, row) that the slide lacks are not read, stay white, and are added to it. Given
-    `into`, of that shape, the pixels are put there, and it is returned.
+    `into`, of that shape, the pixels are put there, and it is returned. `tiles` gives the pixels of a tile by column
+    and row, where the slide itself should not be asked.
     Memory is bounded by the region and one tile. Raises InvalidRequest (nothing asked for, or more than `max_pixels`),
     OutOfBounds (no such level), CorruptInput, CodecError.
     """
@@ -45,7 +49,7 @@ def read_region(
             absent.add((column, row))
             continue
         visible = grid.tile_region(column, row).intersection(region)
-        tile = slide.tile(level, column, row, plane)
+        tile = slide.tile(level, column, row, plane) if tiles is None else tiles(column, row)
         left, top = visible.x - column * grid.tile_width, visible.y - row * grid.tile_height
         x, y = visible.x - region.x, visible.y - region.y
         pixels[y : y + visible.height, x : x + visible.width] = tile[

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from wsi_dicom.decoded_cache import kept_tiles
 from wsi_dicom.frames import in_order
 from wsi_dicom.geometry import Level, Plane, Region
 from wsi_dicom.patch import Patch
@@ -98,6 +99,8 @@ class BlockDecoder:
         self._slide, self._source_level, self._plane = slide, source_level, plane
         self._grid, self._margin, self._presence = grid, margin, presence
         self._pool, self._threads = pool, threads
+        retiled = grid.levels[0] != slide.pyramid.level(source_level)  # then blocks share tiles of the source
+        self._tiles = kept_tiles(slide, source_level, plane) if retiled else None
         self._handed_down: list[list[Patch]] = [[] for _ in range(grid.blocks)]
 
     def blocks(self) -> Iterator[Block]:
@@ -159,6 +162,7 @@ class BlockDecoder:
             max_pixels=MAX_BLOCK_PIXELS,
             absent=absent,
             into=patch.pixels,
+            tiles=self._tiles,
         )
         if self._presence is not None and absent:
             self._presence.mark_absent(absent)

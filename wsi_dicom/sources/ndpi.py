@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
 
+from wsi_dicom.decoded_cache import DecodedCache
 from wsi_dicom.errors import UnsupportedFormat
 from wsi_dicom.geometry import Level, PixelFormat
 from wsi_dicom.metadata import OpticalPath, SlideMetadata, parse_moment
@@ -21,7 +22,7 @@ from wsi_dicom.sources.ndpi_slide import LabelOfMacro, Macro, NdpiSlide
 from wsi_dicom.sources.ndpi_structure import NdpiFile
 from wsi_dicom.sources.scanner_text import magnification, number
 from wsi_dicom.tiff.layout import resolution_spacing
-from wsi_dicom.tiff.level import StripCache
+from wsi_dicom.tiff.level import strip_cache
 from wsi_dicom.tiff.slide import is_reduction
 from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
 from wsi_dicom.tiff.vendor import TiffVendor
@@ -92,7 +93,7 @@ def _tagged_pixels(directory: TiffDirectory) -> int:
     return directory.integer(Tag.IMAGE_WIDTH, 0) * directory.integer(Tag.IMAGE_LENGTH, 0)
 
 
-def _stacks(pages: Sequence[TiffDirectory], strips: StripCache) -> _Stacks:
+def _stacks(pages: Sequence[TiffDirectory], strips: DecodedCache) -> _Stacks:
     """The pages of each size, by their offset along the axis in nm; the finest first.
 
     Raises UnsupportedFormat when the finest page is not read, CorruptInput.
@@ -166,7 +167,7 @@ def _associated(pages: Sequence[TiffDirectory], properties: Mapping[str, str]) -
     for directory in pages:
         if directory.number(Tag.NDPI_MAGNIFICATION) == _MACRO:
             try:
-                macro = Macro(NdpiLevel(directory, "macro", StripCache(), whole=True))
+                macro = Macro(NdpiLevel(directory, "macro", strip_cache(), whole=True))
             except UnsupportedFormat as error:
                 _log.warning("left out: %s", error)
                 continue
@@ -184,7 +185,7 @@ def _read(file: TiffFile, options: SourceOptions) -> NdpiSlide:  # noqa: ARG001 
     levels_of = [page for page in pages if (page.number(Tag.NDPI_MAGNIFICATION) or 0) > 0]
     if not levels_of:
         raise UnsupportedFormat(f"{file.name}: none of {len(pages)} pages has a magnification, so none is a level")
-    planes, levels = _levels(_stacks(levels_of, StripCache()))
+    planes, levels = _levels(_stacks(levels_of, strip_cache()))
     base = levels[0][0].directory
     metadata = _metadata(base)
     return NdpiSlide(

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.jpeg_markers import EOI, JpegHeader, parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
+from wsi_dicom.decoded_cache import DecodedCache
 from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import Level, PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 from wsi_dicom.sources.jpeg_stripes import RESTARTS, SMALLEST_STRIPE, JpegStripes
 from wsi_dicom.sources.ndpi_structure import told_stripes
 from wsi_dicom.tiff.layout import MAX_TILE_BYTES, Compression
-from wsi_dicom.tiff.level import StripCache
 from wsi_dicom.tiff.structure import Tag, TiffDirectory
 
 _MAX_HEADER: Final = 1 << 18
@@ -68,7 +68,7 @@ class NdpiLevel:
 
     lossy_method: str | None = "ISO_10918_1"
 
-    def __init__(self, directory: TiffDirectory, place: str, strips: StripCache, *, whole: bool = False) -> None:
+    def __init__(self, directory: TiffDirectory, place: str, strips: DecodedCache, *, whole: bool = False) -> None:
         """`place` names the page in messages; `strips` is shared with the other pages; `whole` makes one tile of it.
 
         Raises UnsupportedFormat, CorruptInput.
@@ -167,7 +167,7 @@ class NdpiLevel:
         index = self.level.tile_index(column, row)
         if self._strips is None:
             return self._decode(column, row)
-        return self._strips.get(self, index, lambda: self._decode(column, row))
+        return self._strips.get((self, index), lambda: self._decode(column, row))
 
     def _decode(self, column: int, row: int) -> Pixels:
         level = self.level

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from wsi_dicom.background import background_samples
 from wsi_dicom.codecs.jpeg_markers import join_strips, parse_header
+from wsi_dicom.decoded_cache import DecodedCache
 from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Region
 from wsi_dicom.slide import AS_FOUND, EncodedTile, Pixels, SourceOptions
@@ -42,29 +42,9 @@ class Garbage(Enum):
     MISSING = auto()
 
 
-class StripCache:
-    """The last strips that were decoded: a region of many tiles needs each of its strips once per tile.
-
-    Holds at most 128 MiB, or one strip, for all levels and planes that share it. Decodes one at a time, so that threads
-    that need the same one wait for it.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._bytes = threading.Lock(), 0
-        self._strips: OrderedDict[tuple[Hashable, int], Pixels] = OrderedDict()
-
-    def get(self, level: Hashable, row: int, decode: Callable[[], Pixels]) -> Pixels:
-        with self._lock:
-            pixels = self._strips.get((level, row))
-            if pixels is None:
-                pixels = decode()
-                pixels.flags.writeable = False
-                self._strips[level, row] = pixels
-                self._bytes += pixels.nbytes
-                while self._bytes > _CACHED_STRIP_BYTES and len(self._strips) > 1:
-                    self._bytes -= self._strips.popitem(last=False)[1].nbytes
-            self._strips.move_to_end((level, row))
-            return pixels
+def strip_cache() -> DecodedCache:
+    """For all levels and planes of a slide: a region of many tiles needs each of its strips once per tile."""
+    return DecodedCache(_CACHED_STRIP_BYTES)
 
 
 def _runs(offsets: Sequence[int], counts: Sequence[int]) -> Iterator[range]:
@@ -91,7 +71,7 @@ class TiffLevel:
         options: SourceOptions = AS_FOUND,
         *,
         garbage: Garbage = Garbage.DAMAGE,
-        strips: StripCache | None = None,
+        strips: DecodedCache | None = None,
     ) -> None:
         """`place` names the level in messages. `strips` is shared with the other levels of the slide.
 
@@ -106,7 +86,7 @@ class TiffLevel:
         self.pixel_format = layout.pixel_format
         self.lossy_method = self._streams.lossy_method
         self.encoding = self._streams.encoding if layout.tiled else None  # strips are joined or encoded anew
-        self._strips = None if layout.tiled else strips or StripCache()
+        self._strips = None if layout.tiled else strips or strip_cache()
 
     def _open_streams(self) -> StoredStreams:
         layout = self._layout
@@ -199,7 +179,7 @@ class TiffLevel:
         if not self._counts[index]:
             return None
         if self._strips is not None:
-            return self._strips.get(self, row, lambda: self._decode(0, row))
+            return self._strips.get((self, row), lambda: self._decode(0, row))
         if self._may_be_garbage(column, row) and not self._streams.begins(self._beginning(index)):
             name = self._layout.compression.name
             _log.warning("%s: %s is no %s and taken as missing", self.file.name, self._at(column, row), name)
@@ -304,7 +284,7 @@ def open_planes(
                 f"but the {file.size} bytes of the file cannot tell where that many are"
             )
 
-    strips = StripCache()
+    strips = strip_cache()
     finest, coarse = (Garbage.MISSING_AT_EDGES, Garbage.MISSING) if garbage_is_missing else (Garbage.DAMAGE,) * 2
 
     def opened(plane: Plane) -> list[TiffLevel]:
