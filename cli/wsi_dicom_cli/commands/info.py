@@ -12,6 +12,7 @@ from wsi_dicom_cli.command import Command
 from wsi_dicom_cli.options import json_option, open_store, store_option
 
 if TYPE_CHECKING:
+    from wsi_dicom.metadata import OpticalPath
     from wsi_dicom.slide import Slide
 
 
@@ -86,6 +87,9 @@ def _told(slide: Slide) -> dict[str, Any]:
         "barcode": metadata.barcode,
         "icc_profile_bytes": len(metadata.icc_profile) if metadata.icc_profile else None,
         "levels": levels,
+        "focal_planes": pyramid.focal_planes,
+        "focal_spacing_um": pyramid.focal_spacing_um,
+        "optical_paths": [_light(path) for path in metadata.optical_paths] or pyramid.optical_paths,
         "associated": {
             flavor.lower(): {"width": image.width, "height": image.height} for flavor, image in slide.associated.items()
         },
@@ -93,9 +97,24 @@ def _told(slide: Slide) -> dict[str, Any]:
     }
 
 
+def _light(path: OpticalPath) -> dict[str, Any]:
+    return {
+        "identifier": path.identifier,
+        "description": path.description,
+        "fluorescence": path.fluorescence,
+        "excitation_nm": path.excitation_nm,
+        "emission_nm": path.emission_nm,
+        "color": path.color,
+    }
+
+
 def _in_words(entry: object) -> str:
     if not isinstance(entry, dict):
         return str(entry)
+    if "identifier" in entry:
+        waves = [f"{kind} {entry[f'{kind}_nm']:g} nm" for kind in ("excitation", "emission") if entry[f"{kind}_nm"]]
+        kind = "fluorescence" if entry["fluorescence"] else "brightfield"
+        return ", ".join([entry["identifier"], *([entry["description"]] if entry["description"] else []), kind, *waves])
     words = f"{entry['width']} x {entry['height']}"
     if "tiles" in entry:
         words += f", {entry['tiles']} tiles of {entry['tile_width']} x {entry['tile_height']}, {entry['compression']}"
