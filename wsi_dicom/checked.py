@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
 from wsi_dicom.background import background_samples
 from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import FIRST_PLANE, Plane
-from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide
+from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide, SlideBase
 
 
 class BadTile(NamedTuple):
@@ -25,7 +24,7 @@ class BadTile(NamedTuple):
     reason: str
 
 
-class CheckedSlide:
+class CheckedSlide(SlideBase):
     """Satisfies Slide, over another slide.
 
     `verify`: stored tiles are decoded before they are given away. `background` (red, green, blue): what a tile that
@@ -102,11 +101,3 @@ class CheckedSlide:
 
     def close(self) -> None:
         self._slide.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -146,6 +146,27 @@ class Slide(Protocol):
     ) -> None: ...
 
 
+class SlideBase(Slide):
+    """What slides have in common unless they say otherwise: dense, and read tile by tile; a context manager."""
+
+    files: tuple[Path, ...] = ()
+    sparse: bool = False
+
+    def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
+        return False
+
+    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
+        return (self.encoded_tile(level, column, row, plane) for column in range(self.pyramid.level(level).columns))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class SlideFormat(Protocol):
     """A kind of input, found by its content."""
 

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, Final
 
 _WAITING_BLOCKS: Final = 3
+_PIECES_AT_ONCE: Final = 1024  # IOV_MAX of Linux and macOS
 
 
-def write_all(file: BinaryIO, block: bytes) -> None:
-    """Writes to an unbuffered file, which may take less at once. Raises OSError."""
-    rest = memoryview(block)
-    while rest:
-        rest = rest[file.write(rest) :]
+def write_all(file: BinaryIO, pieces: Sequence[bytes]) -> int:
+    """Writes pieces one after another to an unbuffered file, which may take less at once; returns their size.
+
+    Raises OSError.
+    """
+    size = 0
+    for first in range(0, len(pieces), _PIECES_AT_ONCE):
+        some = pieces[first : first + _PIECES_AT_ONCE]
+        expected, written = sum(map(len, some)), os.writev(file.fileno(), some)
+        if written < expected:  # the disk is full, or a signal came: what is left says which
+            rest = memoryview(b"".join(some))[written:]
+            while rest:
+                rest = rest[file.write(rest) :]
+        size += expected
+    return size
 
 
 class WriteBehind:
@@ -26,13 +38,13 @@ class WriteBehind:
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
 
-    def write(self, block: bytes) -> None:
-        """Takes a block, when there is room for one. Raises the OSError of an earlier one."""
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Takes a block, in pieces that are not joined (which would copy all that is copied once more), when there is room for one. Raises the OSError of an earlier one."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="write")
         if len(self._waiting) >= _WAITING_BLOCKS:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._write, block))
+        self._waiting.append(self._pool.submit(self._write, pieces))
 
     def finish(self) -> None:
         """Returns when all is written. Raises OSError."""
@@ -46,8 +58,8 @@ class WriteBehind:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, pieces: Sequence[bytes]) -> None:
         begin = self._file.tell()
-        write_all(self._file, block)
+        size = write_all(self._file, pieces)
         if hasattr(os, "posix_fadvise"):  # of what is not on the disk yet, Linux then begins to write it there
-            os.posix_fadvise(self._file.fileno(), begin, len(block), os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self._file.fileno(), begin, size, os.POSIX_FADV_DONTNEED)

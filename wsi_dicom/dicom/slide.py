@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -26,7 +25,7 @@ from wsi_dicom.dicom.provenance import read_metadata
 from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
-from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels
+from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SlideBase
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +118,7 @@ class _Associated:
         return whole
 
 
-class DicomSlide:
+class DicomSlide(SlideBase):
     """A Slide over the instances of one series. Made by `open_series`.
 
     `instances` are all of them, in the order of the files given. Reading holds no lock: `close` only lets go of the
@@ -185,9 +184,6 @@ class DicomSlide:
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
         return self._picture(level).stored(column, row, plane)
 
-    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
-        return (self.encoded_tile(level, column, row, plane) for column in range(self.pyramid.level(level).columns))
-
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         try:
             return self._picture(level).pixels(column, row, plane)
@@ -199,14 +195,6 @@ class DicomSlide:
     def close(self) -> None:
         self._pictures = ()
         self.associated = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _picture(self, level: int) -> _Picture:
         pictures = self._pictures

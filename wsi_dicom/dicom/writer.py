@@ -125,8 +125,8 @@ class InstanceWriter:
                 self._lengths.append(padded)
             self._waiting_size += size
             if self._waiting_size >= _WRITTEN_AT_ONCE:
-                self._behind.write(b"".join(self._waiting))
-                self._waiting.clear()
+                self._behind.write(self._waiting)
+                self._waiting = []
                 self._waiting_size = 0
         except OSError as error:
             raise self._failure(error) from error
@@ -173,7 +173,7 @@ class InstanceWriter:
         try:
             self._waiting.append(b"\0" * (self._data_size & 1) if self._native else _SEQUENCE_END)
             self._behind.finish()
-            self._put(b"".join(self._waiting))
+            write_all(self._file, self._waiting)
             if not self._native:
                 self._put_tables()
             if self._ratio_at is not None:
@@ -198,7 +198,7 @@ class InstanceWriter:
         self._put(offsets.astype("<u4").tobytes())
 
     def _put(self, data: bytes) -> None:
-        write_all(self._file, data)
+        write_all(self._file, [data])
 
     def _discard(self) -> None:
         self._behind.stop()

@@ -12,8 +12,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
@@ -25,7 +24,16 @@ from wsi_dicom.errors import CodecError, CorruptInput, OutOfBounds, UnsupportedF
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.plan import TILE_SIDE
-from wsi_dicom.slide import AS_FOUND, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SourceOptions
+from wsi_dicom.slide import (
+    AS_FOUND,
+    AssociatedImage,
+    EncodedTile,
+    Encoding,
+    ImageFlavor,
+    Pixels,
+    SlideBase,
+    SourceOptions,
+)
 from wsi_dicom.sources.cytomine_server import CONNECTIONS, CytomineImage, CytomineServer, WindowFormat
 from wsi_dicom.tiff.layout import plausible_spacing
 
@@ -53,7 +61,7 @@ def open_cytomine(image: CytomineImage, options: SourceOptions = AS_FOUND) -> Cy
         raise
 
 
-class CytomineSlide:
+class CytomineSlide(SlideBase):
     """Satisfies Slide. Made by `open_cytomine`."""
 
     sparse: bool = False
@@ -136,14 +144,6 @@ class CytomineSlide:
         self._closed = True
         self._pool.shutdown(cancel_futures=True)
         self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _description(self) -> Mapping[str, object]:
         data = self._server.get(f"{self._path}.json", _LARGEST_DESCRIPTION)

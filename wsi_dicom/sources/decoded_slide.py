@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from wsi_dicom.errors import CodecError, OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Plane, Pyramid, Region
 from wsi_dicom.metadata import SlideMetadata
-from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels
+from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SlideBase
 
 
-class DecodedSlide(ABC):
+class DecodedSlide(SlideBase):
     """Satisfies Slide, over one method that reads a window. Windows are read one at a time.
 
     The bindings that this is for hold the lock of the interpreter while they decode, so that nothing is lost by it.
@@ -100,14 +98,6 @@ class DecodedSlide(ABC):
             if not self._closed:
                 self._closed = True
                 self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def one_line(error: Exception) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from wsi_dicom.errors import OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
-from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels
+from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SlideBase
 from wsi_dicom.sources.ndpi_level import NdpiLevel
 from wsi_dicom.tiff.structure import TiffFile
 
@@ -45,7 +43,7 @@ class LabelOfMacro:
         return self._macro.pixels()[:, : self.width]
 
 
-class NdpiSlide:
+class NdpiSlide(SlideBase):
     """Satisfies Slide."""
 
     def __init__(
@@ -113,11 +111,3 @@ class NdpiSlide:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

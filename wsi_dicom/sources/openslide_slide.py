@@ -9,14 +9,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
 from wsi_dicom.errors import CorruptInput, OutOfBounds, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
-from wsi_dicom.slide import AS_FOUND, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, Slide, SourceOptions
+from wsi_dicom.slide import (
+    AS_FOUND,
+    AssociatedImage,
+    EncodedTile,
+    Encoding,
+    ImageFlavor,
+    Pixels,
+    Slide,
+    SlideBase,
+    SourceOptions,
+)
 from wsi_dicom.sources import openslide_metadata
 from wsi_dicom.sources.openslide_file import OpenslideFile, Rgba, is_mirax_name
 from wsi_dicom.tiff.layout import MAX_TILE_BYTES
@@ -71,7 +80,7 @@ class OpenslideAssociatedImage:
         return _composed(self._file.associated_image(self._name), self._background)
 
 
-class OpenslideSlide:
+class OpenslideSlide(SlideBase):
     """Satisfies Slide. One focal plane and optical path, in 8-bit colour: OpenSlide gives no more."""
 
     def __init__(self, file: OpenslideFile, options: SourceOptions) -> None:
@@ -160,14 +169,6 @@ class OpenslideSlide:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _level(file: OpenslideFile, number: int) -> Level:

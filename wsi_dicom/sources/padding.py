@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
@@ -13,7 +11,7 @@ from wsi_dicom.background import background_samples
 from wsi_dicom.errors import InvalidRequest, OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Region
 from wsi_dicom.region import read_region
-from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide, SourceOptions
+from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide, SlideBase, SourceOptions
 
 _TILE_SIDE: Final = 512
 _MAX_PADDING: Final = 65_535
@@ -33,7 +31,7 @@ def padded(slide: Slide, options: SourceOptions) -> Slide:
     return PaddedSlide(slide, padding, options.background)
 
 
-class PaddedSlide:
+class PaddedSlide(SlideBase):
     """Satisfies Slide, over one of a single level. Nothing is copied: what is stored has another size."""
 
     def __init__(self, slide: Slide, padding: int, background: tuple[int, int, int]) -> None:
@@ -63,9 +61,6 @@ class PaddedSlide:
         self._region(level, column, row, plane)
         return None
 
-    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
-        return (self.encoded_tile(level, column, row, plane) for column in range(self.pyramid.level(level).columns))
-
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         region, pixel_format = self._region(level, column, row, plane), self.pyramid.pixel_format
         colour = background_samples(self._background, pixel_format)
@@ -85,11 +80,3 @@ class PaddedSlide:
 
     def close(self) -> None:
         self._slide.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -7,10 +7,9 @@ cut into tiles: so memory is that of the picture, of which there is a limit.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from wsi_dicom.slide import (
     ImageFlavor,
     Pixels,
     Slide,
+    SlideBase,
     SourceOptions,
 )
 from wsi_dicom.sources.padding import padded
@@ -73,7 +73,7 @@ def _composed(pixels: Pixels, samples: StoredSamples, background: tuple[int, int
     return composed
 
 
-class PictureSlide:
+class PictureSlide(SlideBase):
     """Satisfies Slide."""
 
     def __init__(self, path: Path, header: PictureHeader, options: SourceOptions) -> None:
@@ -115,9 +115,6 @@ class PictureSlide:
             return None
         stream = self._header.stream(self._data())
         return None if stream is None else EncodedTile(stream, self._header.encoding)
-
-    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
-        return (self.encoded_tile(level, column, row, plane) for column in range(self.pyramid.level(level).columns))
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         self._check(level, column, row, plane)
@@ -163,14 +160,6 @@ class PictureSlide:
     def close(self) -> None:
         with self._lock:
             self._pixels, self._closed = None, True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _read(path: Path) -> bytes:

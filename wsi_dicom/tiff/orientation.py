@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -12,7 +10,7 @@ from wsi_dicom.background import background_samples
 from wsi_dicom.errors import OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Region, Spacing
 from wsi_dicom.region import read_region
-from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide
+from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide, SlideBase
 
 _STRIP_TILE_SIDE: Final = 512  # turned strips would be tiles as high as the picture
 
@@ -48,7 +46,7 @@ _TURNS: Final = {
 }
 
 
-class TurnedSlide:
+class TurnedSlide(SlideBase):
     """Satisfies Slide, over one that is stored in `orientation` 2 to 8. Nothing is copied: every tile is decoded.
 
     Associated images are taken as they are.
@@ -100,9 +98,6 @@ class TurnedSlide:
             raise OutOfBounds(f"{self.name}: the slide has no optical path {plane[0]} with a focal plane {plane[1]}")
         return None
 
-    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
-        return (self.encoded_tile(level, column, row, plane) for column in range(self.pyramid.level(level).columns))
-
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         visible, stored = self._region(level, column, row)
         pixels = self._turn.upright(read_region(self._stored, level, stored, plane))
@@ -123,11 +118,3 @@ class TurnedSlide:
 
     def close(self) -> None:
         self._stored.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

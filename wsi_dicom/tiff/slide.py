@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -12,7 +10,16 @@ from wsi_dicom.errors import OutOfBounds, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.region import read_region
-from wsi_dicom.slide import AS_FOUND, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SourceOptions
+from wsi_dicom.slide import (
+    AS_FOUND,
+    AssociatedImage,
+    EncodedTile,
+    Encoding,
+    ImageFlavor,
+    Pixels,
+    SlideBase,
+    SourceOptions,
+)
 from wsi_dicom.tiff.layout import MAX_TILE_BYTES, TiffLayout, read_layout
 from wsi_dicom.tiff.level import TiffLevel
 from wsi_dicom.tiff.missing import averaged, finer_source
@@ -48,7 +55,7 @@ class TiffAssociatedImage:
         return pixels
 
 
-class TiffSlide:
+class TiffSlide(SlideBase):
     """Satisfies Slide, over any number of levels of a TIFF file, finest first, and of planes, in one file or several.
 
     Slides of several planes have the same levels in each; their tiles are copied where all planes encode them alike.
@@ -154,14 +161,6 @@ class TiffSlide:
     def close(self) -> None:
         for file in self._files:
             file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def is_reduction(level: Level, base: Level) -> bool:
