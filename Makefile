@@ -37,7 +37,12 @@ check: .venv/.tested .venv/.checked ## style, types and the import contract
 bench: .venv/.tested ## measure against cp, libvips and nginx (needs nginx and wrk; figures: docs/performance.md)
 	@scripts/debian-packages nginx:nginx-light wrk:wrk
 	$(BIN)/python benchmarks/bench_startup.py
-	$(BIN)/python benchmarks/bench_convert.py --size 24576 --size 61440
+	$(BIN)/python benchmarks/bench_open.py
+	$(BIN)/python benchmarks/bench_copy.py
+	$(BIN)/python benchmarks/bench_rebuild.py
+	$(BIN)/python benchmarks/bench_codecs.py
+	$(BIN)/python benchmarks/bench_openslide.py
+	$(BIN)/python benchmarks/bench_batch.py
 	$(BIN)/python benchmarks/bench_serve.py
 
 # hatchling builds in an environment of its own; here it is only to be pinned

@@ -7,15 +7,11 @@ medians.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
 
-from build_slide import TILE, slide_path
-from measure import COMMANDS, Cost, cost_row, medians, print_table, run
+from build_slide import FOLDER, TILE, slide_path
+from measure import COMMANDS, Command, Words, parser, print_costs, ready, take_turns, verdict
 
 ALONE = """
 import os, sys
@@ -44,61 +40,41 @@ with ThreadPoolExecutor(threads) as pool:
 """
 
 
-def command(name: str, slide: Path, folder: Path, compression: str) -> Sequence[str | Path]:
-    threads = str(os.cpu_count())
-    dicomize = [COMMANDS / "dicomize", "--compression", compression, "--reencode", "--threads", threads]
-    return {
-        "start": [*dicomize, slide_path(TILE), "--store", folder],
-        "decode": [sys.executable, "-c", ALONE, slide, threads, "decode"],
-        "codec": [sys.executable, "-c", ALONE, slide, threads, compression],
-        "dicomize": [*dicomize, slide, "--store", folder],
-    }[name]
-
-
-def once(name: str, slide: Path, compression: str) -> Cost:
-    with tempfile.TemporaryDirectory(dir=slide.parent, prefix="out-") as folder:
-        os.sync()
-        return run(command(name, slide, Path(folder), compression))
+LIMIT = 1.2
 
 
 def bench(size: int, compression: str, runs: int) -> None:
-    slide = slide_path(size)
-    names = {
-        "start": f"start-up: `dicomize TILE --compression {compression} --reencode`, a slide of one tile",
-        "decode": "decoding alone, all cores",
-        "codec": f"decoding and {compression} alone, all cores",
-        "dicomize": f"`dicomize SLIDE --compression {compression} --reencode`",
+    slide, tile = (ready(slide_path(side), "build_slide.py", side) for side in (size, TILE))
+    threads = str(os.cpu_count())
+    alone: Words = [sys.executable, "-c", ALONE]
+    dicomize: Words = [COMMANDS / "dicomize", "--compression", compression, "--reencode", "--threads", threads]
+    words = f"--compression {compression} --reencode"
+    commands: dict[str, Command] = {
+        f"start-up: `dicomize TILE {words}`, a slide of one tile": lambda folder: [*dicomize, tile, "--store", folder],
+        f"start-up: decoding and {compression} alone, one tile": lambda _: [*alone, tile, threads, compression],
+        "decoding alone, all cores": lambda _: [*alone, slide, threads, "decode"],
+        f"decoding and {compression} alone, all cores": lambda _: [*alone, slide, threads, compression],
+        f"`dicomize SLIDE {words}`": lambda folder: [*dicomize, slide, "--store", folder],
     }
-    costs: dict[str, list[Cost]] = {name: [] for name in names}
-    for _ in range(runs):
-        for name, listed in costs.items():
-            listed.append(once(name, slide, compression))
-    found = {name: medians(listed) for name, listed in costs.items()}
-    work, alone = found["dicomize"].wall - found["start"].wall, found["codec"].wall
-    encoding = alone - found["decode"].wall
-    megapixels = size * size / 1e6
-    print_table(
+    costs = take_turns(commands, FOLDER, runs)
+    start, start_alone, decode, codec, ours = (costs[name].wall for name in commands)
+    work, both, encoding, megapixels = ours - start, codec - start_alone, codec - decode, size * size / 1e6
+    print_costs(
         f"Encoding as {compression}, {size} x {size} pixels in tiles of {TILE}",
-        ["", "wall s", "CPU s", "peak MB"],
-        [cost_row(label, found[name]) for name, label in names.items()],
+        costs,
         [
-            f"The codec encodes {megapixels / encoding:.0f} MP/s by itself; dicomize, without its start-up, decodes, "
-            f"encodes and writes {megapixels / work:.0f} MP/s: {work / alone:.2f} x the time of decoding and encoding, "
-            f"{work / encoding:.2f} x that of encoding. Limit: 1.20 x decoding and encoding: "
-            f"{'kept' if work <= 1.2 * alone else 'NOT KEPT'}."
+            f"Without start-up: the codec encodes {megapixels / encoding:.0f} MP/s by itself; dicomize decodes, "
+            f"encodes and writes {megapixels / work:.0f} MP/s: {work / both:.2f} x the time of decoding and encoding, "
+            f"{work / encoding:.2f} x that of encoding. Limit: {LIMIT:.2f} x decoding and encoding: "
+            f"{verdict(work <= LIMIT * both)}."
         ],
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=12288, help="pixels per side (default: 12288)")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each command (default: 3)")
-    parser.add_argument("--compression", action="append", help="may repeat (default: htj2k)")
-    arguments = parser.parse_args()
-    for needed in (TILE, arguments.size):
-        if not slide_path(needed).exists():  # in a process of its own: this one must stay small (see measure.run)
-            run([sys.executable, Path(__file__).with_name("build_slide.py"), "--size", str(needed)])
+    parsing = parser(__doc__, 12288)
+    parsing.add_argument("--compression", action="append", help="may repeat (default: htj2k)")
+    arguments = parsing.parse_args()
     for compression in arguments.compression or ["htj2k"]:
         bench(arguments.size, compression, arguments.runs)
 

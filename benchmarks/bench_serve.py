@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from build_slide import FOLDER, slide_path
-from measure import COMMANDS, print_table, run
+from measure import COMMANDS, print_table, ready
 from servers import nginx, wsi_dicom
 
 SECONDS = 8
@@ -29,13 +29,13 @@ NGINX = {NGINX_ONE: 1, "nginx, files, 2 workers": 2}
 
 
 def store_slide(size: int, store: Path) -> str:
-    """SeriesInstanceUID of the slide in the store; converted by the first run only."""
-    slide = slide_path(size)
-    if not slide.exists():
-        run([sys.executable, Path(__file__).with_name("build_slide.py"), "--size", str(size)])
-    command: list[str | Path] = [COMMANDS / "dicomize", slide, "--pyramid", "--uids", "deterministic"]
+    """SeriesInstanceUID of the slide in the store."""
+    slide = ready(slide_path(size), "build_slide.py", size)
     answer = subprocess.run(
-        [*command, "--skip-existing", "--store", store, "--json"], check=True, capture_output=True, text=True
+        [COMMANDS / "dicomize", slide, "--pyramid", "--store", store, "--json"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     series: str = json.loads(answer.stdout)["series"]
     return series
@@ -84,10 +84,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=24576, help="pixels per side (default: 24576)")
     size = parser.parse_args().size
-    store = FOLDER / "store"
-    series = store_slide(size, store)
     with tempfile.TemporaryDirectory(dir=FOLDER, prefix="files-") as name, ExitStack() as servers:
         folder = Path(name)
+        store = folder / "store"
+        series = store_slide(size, store)
         port = servers.enter_context(wsi_dicom(store))
         tiles = fetch_tiles(port, series, folder / "root")
         paths = folder / "paths"

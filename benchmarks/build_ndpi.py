@@ -2,7 +2,7 @@
 
 The slide is N x N pixels in restart intervals of 2048 x 8 (quality 80, chroma 4:2:2, 0.25 um per pixel, one level): a
 band of 512 rows of scikit-image's immunohistochemistry picture, mirrored into a seamless patch, encoded once and then
-repeated with renumbered markers. 61,440 pixels become about 1 GB. Only bands are ever in memory.
+repeated with renumbered markers. 63,488 pixels become 1 GB. Only bands are ever in memory.
 """
 
 from __future__ import annotations
@@ -187,10 +187,10 @@ def build_ndpi(size: int) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=61440, help="pixels per side (default: 61440)")
+    parser.add_argument("--size", type=int, default=63488, help="pixels per side (default: 63488)")
     size = parser.parse_args().size
-    if size < 2048 or size % 2048:
-        sys.exit(f"--size {size}: a multiple of 2048 pixels")
+    if size not in range(2048, 63489, 2048):
+        sys.exit(f"--size {size}: a multiple of 2048 pixels, at most 63488 (libjpeg writes 65500)")
     path = build_ndpi(size)
     print(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB")
 

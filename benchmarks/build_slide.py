@@ -1,4 +1,4 @@
-"""Builds the slides that the benchmarks measure on: `python benchmarks/build_slide.py [--size N]`.
+"""Builds the slides that the benchmarks measure on: `python benchmarks/build_slide.py [--size N]...`.
 
 A tiled JPEG TIFF of N x N pixels (256-pixel tiles, quality 80, chroma 4:2:0, shared tables, 0.25 um per pixel, one
 level) of real tissue: scikit-image's immunohistochemistry picture, mirrored into a seamless patch and repeated under a
@@ -15,8 +15,9 @@ FOLDER = Path(__file__).resolve().parent.parent / "var" / "bench"
 TILE = 256
 
 
-def slide_path(size: int) -> Path:
-    return FOLDER / f"tissue-{size}.tif"
+def slide_path(size: int, suffix: str = "tif") -> Path:
+    """Where a slide lies, of this script or of build_ndpi.py."""
+    return FOLDER / f"tissue-{size}.{suffix}"
 
 
 def build_slide(size: int) -> Path:
@@ -57,8 +58,8 @@ def build_slide(size: int) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, action="append", help="pixels per side (default: 24576 and 61440)")
-    for size in parser.parse_args().size or [24576, 61440]:
+    parser.add_argument("--size", type=int, action="append", help="pixels per side (default: 70000, 1.1 GB)")
+    for size in parser.parse_args().size or [70000]:
         if size < TILE:
             sys.exit(f"--size {size}: at least {TILE} pixels")
         path = build_slide(size)

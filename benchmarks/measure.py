@@ -1,19 +1,26 @@
-"""Runs a command and tells what it cost. Nothing but the standard library, for a reason given at `run`."""
+"""Runs commands and tells what they cost. Nothing but the standard library, for a reason given at `run`."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 COMMANDS = Path(sys.executable).parent
+
+Words = Sequence[str | Path]
+Command = Callable[[Path], Words]
+"""From an empty folder for the output to the words of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +32,17 @@ class Cost:
     peak_mb: float
 
 
-def run(command: Sequence[str | Path], environment: dict[str, str] | None = None) -> Cost:
+def run(command: Words, environment: Mapping[str, str] | None = None) -> Cost:
     """Runs to the end and measures. Exits, with what the command wrote to stderr, when it fails.
 
     The kernel starts a child's peak with that of its parent, so this process must stay smaller than what it measures.
+    Modules may keep their bytecode, as those have it that pip installed: to compile all takes longer than to start.
     """
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     process = subprocess.Popen(
         [str(word) for word in command],
-        env={**os.environ, **(environment or {})},
+        env={**inherited, **(environment or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -54,8 +63,58 @@ def medians(costs: Iterable[Cost]) -> Cost:
     return Cost(median(c.wall for c in listed), median(c.cpu for c in listed), max(c.peak_mb for c in listed))
 
 
+def take_turns(
+    commands: Mapping[str, Command], scratch: Path, runs: int, environment: Mapping[str, str] | None = None
+) -> dict[str, Cost]:
+    """Medians of commands that take turns, so that a slow minute of the machine hits all of them.
+
+    Each has an empty folder in `scratch`, and nothing is left to write from the run before.
+    """
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            with tempfile.TemporaryDirectory(dir=scratch, prefix="out-") as folder:
+                os.sync()
+                costs[name].append(run(command(Path(folder)), environment))
+    return {name: medians(listed) for name, listed in costs.items()}
+
+
+def ready(path: Path, builder: str, size: int) -> Path:
+    """A slide that is there, and in the page cache. A script builds it, in a process of its own (see `run`)."""
+    if not path.exists():
+        run([sys.executable, Path(__file__).with_name(builder), "--size", str(size)])
+    with path.open("rb") as slide, Path(os.devnull).open("wb") as nowhere:
+        shutil.copyfileobj(slide, nowhere, 1 << 20)
+    return path
+
+
+def parser(description: str | None, size: int | None) -> argparse.ArgumentParser:
+    """What all benchmarks of a slide may be told: its size, by default `size`, and how often to measure."""
+    usual = "one that makes 1 GB" if size is None else str(size)
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--size", type=int, default=size, help=f"pixels per side (default: {usual})")
+    made.add_argument("--runs", type=_at_least_three, default=3, help="runs of each command (default: 3)")
+    return made
+
+
+def _at_least_three(word: str) -> int:
+    runs = int(word)
+    if runs < 3:
+        raise argparse.ArgumentTypeError("a median needs at least 3")
+    return runs
+
+
+def verdict(kept: bool) -> str:
+    return "kept" if kept else "NOT KEPT"
+
+
 def cost_row(name: str, cost: Cost) -> list[str]:
     return [name, f"{cost.wall:.2f}", f"{cost.cpu:.2f}", f"{cost.peak_mb:.0f}"]
+
+
+def print_costs(title: str, costs: Mapping[str, Cost], notes: Iterable[str]) -> None:
+    """A section whose rows are commands."""
+    print_table(title, ["", "wall s", "CPU s", "peak MB"], [cost_row(*cost) for cost in costs.items()], notes)
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> None:

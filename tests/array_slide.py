@@ -10,10 +10,10 @@ from wsi_dicom.codecs.transfer_syntaxes import lossy_method
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.patch import Patch
-from wsi_dicom.slide import EncodedTile, Encoding, Pixels
+from wsi_dicom.slide import EncodedTile, Encoding, Pixels, SlideBase
 
 
-class ArraySlide:
+class ArraySlide(SlideBase):
     """`encoding` None: nothing can be copied. `missing` tiles are stored nowhere. `decoded` counts calls of `tile`."""
 
     def __init__(

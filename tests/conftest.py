@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
+SLIDES = Path(os.environ.get("WSI_DICOM_TEST_SLIDES") or CHECKOUT.parent / "shared" / "slides")
 
 DEBIAN_PACKAGES = {
     "chromium": "chromium",
     "dciodvfy": "dicom3tools",
     "dcentvfy": "dicom3tools",
     "dcmdump": "dcmtk",
+    "dcmmkdir": "dcmtk",
     "echoscu": "dcmtk",
     "storescp": "dcmtk",
     "tiffcp": "libtiff-tools",
@@ -27,13 +33,12 @@ DEBIAN_PACKAGES = {
 @pytest.fixture(scope="session")
 def slides() -> Path:
     """Folder of real scanner slides: WSI_DICOM_TEST_SLIDES, else ../shared/slides beside the checkout."""
-    folder = Path(os.environ.get("WSI_DICOM_TEST_SLIDES") or CHECKOUT.parent / "shared" / "slides")
-    if not folder.is_dir():
-        message = f"no test slides in {folder}: set WSI_DICOM_TEST_SLIDES to their folder"
+    if not SLIDES.is_dir():
+        message = f"no test slides in {SLIDES}: set WSI_DICOM_TEST_SLIDES to their folder"
         if IN_CI:
             pytest.fail(message)
         pytest.skip(message)
-    return folder
+    return SLIDES
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +59,35 @@ def tool() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a command with a store of its own, in an empty folder: `run("dicomize", path, code=2, COLUMNS="80")`.
+
+    Code 2 comes with one line of what is wrong.
+    """
+    (tmp_path / "here").mkdir()
+    environment = {**os.environ, "WSI_DICOM_STORE": str(tmp_path / "store"), "COLUMNS": "200"}
+
+    def start(*words: object, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).parent / str(words[0])
+        done = subprocess.run(
+            [program, *map(str, words[1:])],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path / "here",
+            env={**environment, **more},
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        if code == 2:
+            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        return done
+
+    return start
 
 
 @pytest.fixture(scope="session")

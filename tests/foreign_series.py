@@ -113,7 +113,8 @@ def save(path: Path, data: Dataset, syntax: str, pixel_data: bytes | None, table
     if pixel_data is not None:
         data.add_new("PixelData", "OB" if data.BitsAllocated == 8 else "OW", pixel_data)
         data["PixelData"].is_undefined_length = data.file_meta.TransferSyntaxUID.is_encapsulated
-    data.save_as(path, implicit_vr=data.file_meta.TransferSyntaxUID.is_implicit_VR, enforce_file_format=True)
+    kind = data.file_meta.TransferSyntaxUID
+    data.save_as(path, implicit_vr=kind.is_implicit_VR, little_endian=kind.is_little_endian, enforce_file_format=True)
     return path
 
 

@@ -18,39 +18,12 @@ import openslide
 import pytest
 import tifffile
 
+from tests.conftest import Run
 from tests.oracles import assert_conformant
 from wsi_dicom.stores.local import LocalStore
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-small.tif"
 LARGE = SAMPLE.with_name("ihc-8k.svs")
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a command of ours with a store of its own, in an empty folder."""
-    (tmp_path / "here").mkdir()
-    environment = {**os.environ, "WSI_DICOM_STORE": str(tmp_path / "store"), "COLUMNS": "200"}
-
-    def start(*words: object, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-        program = Path(sys.executable).parent / str(words[0])
-        done = subprocess.run(
-            [program, *map(str, words[1:])],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path / "here",
-            env={**environment, **more},
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        if code:
-            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-            assert "Traceback" not in done.stderr
-        return done
-
-    return start
 
 
 @pytest.fixture

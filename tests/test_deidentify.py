@@ -17,14 +17,16 @@ from pydicom.dataset import Dataset
 from wsidicom import WsiDicom
 
 from tests.dicom_series import KINDS, METADATA, VOLUME, complaints
-from tests.test_dicom_dataset import describe
+from tests.test_dicom_dataset import at, describe
 from wsi_dicom.dicom.additions import check_additions
+from wsi_dicom.dicom.assumptions import WIDTH_ASSUMED
 from wsi_dicom.dicom.dataset import image_dataset
 from wsi_dicom.dicom.deidentify import (
     DatePolicy,
     DeidentifyOptions,
     deidentify,
     pseudonym,
+    pseudonymous,
     random_key,
     read_key,
     secret_key,
@@ -33,7 +35,7 @@ from wsi_dicom.dicom.json_model import dataset_of
 from wsi_dicom.dicom.uids import SeriesIdentity
 from wsi_dicom.dicom.writer import InstanceWriter
 from wsi_dicom.errors import InvalidRequest, NotFound
-from wsi_dicom.geometry import Level, Plane, Spacing
+from wsi_dicom.geometry import Level, Spacing
 from wsi_dicom.slide import ImageFlavor
 
 KEY = b"0123456789abcdef"
@@ -158,6 +160,92 @@ def test_nothing_that_a_user_may_add_comes_through() -> None:
             assert leak not in content, re.search(b".{40}" + leak, content, re.DOTALL)
 
 
+CODE = {"CodeValue": "1", "CodingSchemeDesignator": "99LAB", "CodeMeaning": "a meaning"}
+CODE_TEXTS = (*CODE, "LongCodeValue", "CodingSchemeVersion")
+LOCALIZATION = "SpecimenLocalizationContentItemSequence"
+
+
+def stuffed(*own: str, **more: object) -> dict[str, object]:
+    """An item of the attributes `more`, with the word in every text but its `own`."""
+    return {key: value for key, value in texts_that_users_may_give().items() if key not in own} | more
+
+
+def test_nothing_comes_through_in_the_items_of_sequences() -> None:
+    code = stuffed(*CODE_TEXTS, **CODE)
+    content = stuffed(ValueType="CODE", ConceptNameCodeSequence=[code], ConceptCodeSequence=[code])
+    equipment = "Manufacturer", "ManufacturerModelName", "SoftwareVersions"
+    given = {
+        "ContributingEquipmentSequence": [stuffed(*equipment, PurposeOfReferenceCodeSequence=[code])],
+        "OpticalPathSequence": [
+            stuffed("OpticalPathIdentifier", "OpticalPathDescription", IlluminationTypeCodeSequence=[code])
+        ],
+        "ContainerTypeCodeSequence": [code],
+        "TotalPixelMatrixOriginSequence": [stuffed()],
+        "SpecimenDescriptionSequence": [
+            stuffed(
+                SpecimenTypeCodeSequence=[code],
+                PrimaryAnatomicStructureSequence=[code | {"PrimaryAnatomicStructureModifierSequence": [code]}],
+                SpecimenLocalizationContentItemSequence=[content],
+                SpecimenPreparationSequence=[stuffed(SpecimenPreparationStepContentItemSequence=[content])],
+            )
+        ],
+    }
+    raw = dataset_of(given, "test")
+    assert written(image_dataset(IDENTITY, describe(), METADATA, VOLUME, raw)).count(WORD.encode()) > 5000
+    for dates in (DatePolicy.REMOVE, DatePolicy.SHIFT):
+        content = written(one_image(DeidentifyOptions(KEY, dates), raw))
+        for leak in (WORD.encode(), b"20230215", b"1.2.826.0.1.3680043.8.498.77"):
+            assert leak not in content, re.search(b".{40}" + leak, content, re.DOTALL)
+        assert content.count(b"a meaning") == 10  # as many codes as were given
+
+
+def test_several_specimens_say_where_they_lie(tmp_path: Path, tool: Callable[[str], str]) -> None:
+    def localized(number: int, *items: dict[str, object]) -> dict[str, object]:
+        return {"SpecimenIdentifier": f"S{number}", "SpecimenUID": f"1.2.{number}", LOCALIZATION: list(items)}
+
+    def code(value: str, meaning: str, scheme: str = "DCM") -> list[dict[str, str]]:
+        return [{"CodeValue": value, "CodingSchemeDesignator": scheme, "CodeMeaning": meaning}]
+
+    def content(kind: str, name: list[dict[str, str]], **value: object) -> dict[str, object]:
+        return {"ValueType": kind, "ConceptNameCodeSequence": name, **value}
+
+    red, mm = code("371240000", "Red color", "SCT"), code("mm", "mm", "UCUM")
+    text = content("TEXT", code("111718", "Location of Specimen"), TextValue=WORD)
+    coded = content("CODE", code("111723", "Visual Marking of Specimen"), ConceptCodeSequence=red)
+    name = code("111719", "Location of specimen X offset")
+    number = content("NUMERIC", name, NumericValue="7.5", MeasurementUnitsCodeSequence=mm)
+    unnamed = content("CODE", [], ConceptCodeSequence=red)
+    described = [localized(1, text, unnamed), localized(2, text, coded, number)]
+    patient = {"PatientID": "1", "StudyID": "1"}
+    given = dataset_of(patient | {"SpecimenDescriptionSequence": described}, "test")
+    dataset = one_image(DeidentifyOptions(KEY), given)
+    (said,), (mark, offset) = (specimen[LOCALIZATION].value for specimen in specimens(dataset))
+    assert (said.ConceptNameCodeSequence[0].CodeMeaning, said.TextValue) == ("Location of Specimen", "removed")
+    assert (mark.ValueType, mark.ConceptCodeSequence[0].CodeMeaning) == ("CODE", "Red color")
+    assert (offset.ValueType, offset.NumericValue) == ("NUMERIC", 7.5)
+    assert offset.MeasurementUnitsCodeSequence[0].CodeValue == "mm"
+    assert methods(dataset) == ["113100", "113104"]
+    only = one_image(DeidentifyOptions(KEY), dataset_of({"SpecimenDescriptionSequence": described[:1]}, "test"))
+    assert LOCALIZATION not in specimens(only)[0]
+    path = tmp_path / "1.dcm"
+    frame = KINDS[0].encode(np.full((256, 256, 3), 90, "u1"))
+    with InstanceWriter(path, dataset, frame_count=4, largest_total=4 * len(frame)) as writer:
+        for _ in range(4):
+            writer.write(frame)
+    assert complaints(tool, "dciodvfy", path) == []
+
+
+def specimens(dataset: Dataset) -> list[Dataset]:
+    return list(dataset.SpecimenDescriptionSequence)
+
+
+def test_assumptions_are_still_told() -> None:
+    for dates in DatePolicy:
+        dataset = one_image(DeidentifyOptions(KEY, dates), additions(ImageComments=WORD), image_comments=WIDTH_ASSUMED)
+        assert dataset.ImageComments == WIDTH_ASSUMED
+    assert "ImageComments" not in one_image(DeidentifyOptions(KEY), additions(ImageComments=WORD))
+
+
 def test_the_same_key_gives_the_same_slide_and_another_none_of_it() -> None:
     options = DeidentifyOptions(KEY)
     first, second, other = one_image(options), one_image(options), one_image(DeidentifyOptions(random_key()))
@@ -239,15 +327,20 @@ def test_all_slides_of_a_patient_are_moved_alike_and_those_of_another_not() -> N
     assert len({*dates["A"], *dates["B"], *dates["C"]}) == 3
 
 
-@pytest.mark.parametrize("value", ["2023", "00010203"])
+@pytest.mark.parametrize("value", ["2023", "00010203", "20230230", "20230230101112"])
 def test_dates_that_cannot_be_moved_are_removed(value: str) -> None:
-    dataset = one_image(DeidentifyOptions(KEY, DatePolicy.SHIFT), additions(AcquisitionDateTime=value))
-    assert dataset.AcquisitionDateTime == "19000101"
+    given = additions()
+    given.AcquisitionDateTime = value  # as a DICOM source may have it: in JSON impossible dates are refused
+    given.StudyDate = given.SeriesDate = value[:8] if len(value) >= 8 else "00010203"
+    for dates in (DatePolicy.SHIFT, DatePolicy.REMOVE):
+        dataset = one_image(DeidentifyOptions(KEY, dates), given)
+        assert dataset.AcquisitionDateTime == "19000101000000"
+        assert "SeriesDate" not in dataset
+        assert dataset["StudyDate"].is_empty
 
 
 def test_positions_of_frames_are_left_alone_and_unparsed() -> None:
-    positions = [(column, row, Plane()) for column in range(2) for row in range(2)]
-    dataset = one_image(DeidentifyOptions(KEY), positions=positions)
+    dataset = one_image(DeidentifyOptions(KEY), positions=at((0, 0), (0, 1), (1, 0), (1, 1)))
     read = pydicom.dcmread(io.BytesIO(written(dataset)))
     assert len(read.PerFrameFunctionalGroupsSequence) == 4
     organization = read.DimensionOrganizationSequence[0].DimensionOrganizationUID
@@ -261,8 +354,25 @@ def test_pseudonym() -> None:
     assert name == pseudonym("Doe^Jane", moment, KEY)
     assert name != pseudonym("Doe^John", moment, KEY)
     assert name != pseudonym("Doe^Jane", moment, KEY[::-1])
-    dataset = one_image(DeidentifyOptions(KEY, pseudonym=name))
-    assert dataset.PatientName == dataset.PatientID == name
+
+
+def test_many_may_share_a_pseudonym_but_none_an_identifier() -> None:
+    moment = datetime(2026, 1, 2, 3, 4)
+    public = {pseudonymous(f"Doe^{number}", str(number), moment, KEY) for number in range(2000)}
+    assert len({name for name, _ in public}) < 2000  # the hash in it has 16 bits
+    assert len({patient for _, patient in public}) == 2000
+
+
+@pytest.mark.parametrize("patient", ["17", ""])
+def test_pseudonym_and_identifier_of_a_patient(patient: str) -> None:
+    name, identifier = pseudonymous("Doe^Jane", patient, datetime(2026, 1, 2, 3, 4), KEY)
+    assert name == pseudonym("Doe^Jane", datetime(2026, 1, 2, 3, 4), KEY)
+    later = pseudonymous("Doe^Jane", patient, datetime(2026, 1, 2, 3, 5), KEY)
+    assert later[0] != name
+    assert later[1] == identifier == DeidentifyOptions(KEY).identifier(patient or "Doe^Jane")
+    given = additions(PatientName="Doe^Jane", PatientID=patient)
+    dataset = one_image(DeidentifyOptions(KEY, pseudonym=name), given)
+    assert (dataset.PatientName, dataset.PatientID) == (name, identifier)
 
 
 def test_keys(tmp_path: Path) -> None:
@@ -273,7 +383,7 @@ def test_keys(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="has 5 bytes; at least 16"):
         read_key(path)
     path.write_bytes(b"\xff" * 20)
-    with pytest.raises(InvalidRequest, match="in UTF-8"):
+    with pytest.raises(InvalidRequest, match="is not UTF-8 text"):
         read_key(path)
     with pytest.raises(NotFound):
         read_key(tmp_path / "none")

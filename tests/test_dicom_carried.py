@@ -122,6 +122,27 @@ def test_what_dicom_does_not_allow_stays_behind(tmp_path: Path, caplog: pytest.L
     assert "Jan 2024" not in caplog.text
 
 
+def test_half_a_code_is_not_carried_over(tmp_path: Path) -> None:
+    """Of a specimen the rest is: what is missing there is filled in."""
+    codes = []
+    for meaning in ("Biopsy", "Resec?tion"):
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "86273004", "SCT", meaning
+        codes.append(code)
+    specimen = Dataset()
+    specimen.SpecimenIdentifier, specimen.SpecimenShortDescription = "S1", "col?n"
+    picture = Picture()
+    picture.attributes = {"ProcedureCodeSequence": codes, "SpecimenDescriptionSequence": [specimen]}
+    path = save(tmp_path / "image.dcm", header(picture), picture.syntax, encapsulate(jpeg_frames(6)))
+    path.write_bytes(path.read_bytes().replace(b"c?t", b"c\x01t").replace(b"l?n", b"l\x07n"))
+    with open_series([path]) as slide:
+        carried = slide.carried_attributes()
+    assert [code.CodeMeaning for code in carried.ProcedureCodeSequence] == ["Biopsy"]
+    (kept,) = carried.SpecimenDescriptionSequence
+    assert kept.SpecimenIdentifier == "S1"
+    assert "SpecimenShortDescription" not in kept
+
+
 def test_label_text_comes_from_the_label(tmp_path: Path) -> None:
     volume = Picture()
     label = Picture(flavor="LABEL", width=TILE, height=TILE, frames=1, series_uid=volume.series_uid)

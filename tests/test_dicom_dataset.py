@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -19,9 +19,10 @@ from pydicom.sequence import Sequence
 from tests.dicom_series import GRAY, KINDS, METADATA, RGB, VOLUME, complaints, write_series
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.dicom.additions import check_additions, merged
+from wsi_dicom.dicom.assumptions import SPACING_NOMINAL, WIDTH_ASSUMED
 from wsi_dicom.dicom.character_sets import CharacterSet
 from wsi_dicom.dicom.dataset import image_dataset
-from wsi_dicom.dicom.description import ImageDescription
+from wsi_dicom.dicom.description import FramePositions, ImageDescription
 from wsi_dicom.dicom.icc import input_device_profile
 from wsi_dicom.dicom.settings import OpticalPathChoice, SeriesSettings
 from wsi_dicom.dicom.uids import SeriesIdentity, orthanc_identifier
@@ -31,18 +32,27 @@ from wsi_dicom.geometry import Level, Plane, Spacing
 from wsi_dicom.metadata import OpticalPath, SlideMetadata
 from wsi_dicom.slide import Encoding, ImageFlavor
 
+LEVEL = Level(500, 460, 256, 256)
+
 
 def describe(**changes: object) -> ImageDescription:
     description = ImageDescription(
         flavor=ImageFlavor.VOLUME,
         instance_number=1,
         sop_instance_uid="2.25.7",
-        level=Level(500, 460, 256, 256),
+        level=LEVEL,
         spacing=Spacing(0.0005, 0.00025),
         pixel_format=RGB,
         encoding=KINDS[0].encoding,
     )
     return replace(description, **changes)
+
+
+def at(*tiles: tuple[int, int], planes: Iterable[Plane] = (Plane(),)) -> FramePositions:
+    """Frames at (column, row), of each plane in turn."""
+    placed = np.array([(column, row, *plane) for plane in planes for column, row in tiles])
+    columns, rows, optical_paths, focal_planes = placed.T
+    return FramePositions(columns, rows, focal_planes, optical_paths)
 
 
 def dataset_of(additions: Dataset | None = None, metadata: SlideMetadata = METADATA, **changes: object) -> Dataset:
@@ -232,6 +242,10 @@ def test_uids_that_the_user_gives_are_used_throughout() -> None:
         (additions(SpecimenLabelInImage="YES"), "SpecimenLabelInImage"),
         (additions(TransferSyntaxUID="1.2"), "TransferSyntaxUID"),
         (additions(PatientSex="X"), "PatientSex must be one of M, F, O"),
+        (additions(ImageOrientationSlide=["0", "-1", "0", "-1", "0"]), "ImageOrientationSlide must be six numbers"),
+        (additions(ImageOrientationSlide="1"), "ImageOrientationSlide must be six numbers"),
+        (additions(ImageOrientationSlide=["0", "-1", "0", "-2", "0", "0"]), "two directions of length 1"),
+        (additions(ImageOrientationSlide=["0", "-1", "0", "0", "-1", "0"]), "at a right angle"),
         (additions(ExtendedDepthOfField="YES"), "NumberOfFocalPlanes and DistanceBetweenFocalPlanes"),
         (
             additions(SpecimenDescriptionSequence=[*item(SpecimenIdentifier="1"), *item(SpecimenIdentifier="2")]),
@@ -244,6 +258,27 @@ def test_additions_that_the_pixels_contradict(given: Dataset, message: str) -> N
         check_additions(given)
     with pytest.raises(InvalidRequest, match=message):
         dataset_of(given)
+
+
+@pytest.mark.parametrize(
+    "orientation", [["1", "0", "0", "0", "1", "0"], ["0.7071", "0.7071", "0", "-0.7071", "0.7071", "0"]]
+)
+def test_orientations_of_slides(orientation: list[str]) -> None:
+    assert dataset_of(additions(ImageOrientationSlide=orientation)).ImageOrientationSlide == list(
+        map(float, orientation)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "begins"), [(None, ""), ("mine,\nof two lines", "mine,\nof two lines "), ("x" * 10240, "xx")]
+)
+def test_assumptions_are_told_after_the_users_comments(given: str | None, begins: str) -> None:
+    overview = {"flavor": ImageFlavor.OVERVIEW, "level": Level(1280, 431, 1280, 431), "spacing": None}
+    for changes, assumption in (({"image_comments": WIDTH_ASSUMED}, WIDTH_ASSUMED), (overview, SPACING_NOMINAL)):
+        comments = dataset_of(additions(ImageComments=given), **changes).ImageComments
+        assert comments.startswith(begins)
+        assert comments.endswith(assumption)
+        assert len(comments) == len(begins) + len(assumption) or len(comments) == 10240
 
 
 # --- settings ---
@@ -346,7 +381,7 @@ def test_what_is_said_of_one_optical_path_is_said_of_all() -> None:
     assert [path.ObjectiveLensNumericalAperture for path in paths] == [0.8, 0.8]
     assert [path.OpticalPathIdentifier for path in paths] == ["DAPI", "FITC"]
     several = additions(OpticalPathSequence=[*item(OpticalPathIdentifier="a"), *item(OpticalPathIdentifier="b")])
-    paths = dataset_of(several, optical_paths=CHANNELS, positions=[(0, 0, Plane(1))])
+    paths = dataset_of(several, optical_paths=CHANNELS, positions=at((0, 0), planes=[Plane(1)]))
     assert [path.OpticalPathIdentifier for path in paths.OpticalPathSequence] == ["a", "b"]
     frame = paths.PerFrameFunctionalGroupsSequence[0]
     assert frame.OpticalPathIdentificationSequence[0].OpticalPathIdentifier == "b"

@@ -19,10 +19,12 @@ from skimage.color import rgb2lab
 from wsidicom import WsiDicom
 
 from tests.dicom_series import GRAY, KINDS, METADATA, VOLUME, Kind, complaints
-from tests.test_dicom_dataset import additions, dataset_of, describe, item
+from tests.oracles import SPARSE_IS_NOT_FULL
+from tests.test_dicom_dataset import LEVEL, additions, at, dataset_of, describe, item
+from wsi_dicom.dicom.character_sets import CharacterSet
 from wsi_dicom.dicom.cielab import srgb_from_cielab
 from wsi_dicom.dicom.dataset import image_dataset
-from wsi_dicom.dicom.description import Concatenation, ImageDescription
+from wsi_dicom.dicom.description import Concatenation, FramePositions, ImageDescription
 from wsi_dicom.dicom.settings import SeriesSettings
 from wsi_dicom.dicom.uids import SeriesIdentity
 from wsi_dicom.dicom.writer import InstanceWriter
@@ -33,8 +35,6 @@ CHANNELS = (
     OpticalPath("DAPI", "nuclei", fluorescence=True, excitation_nm=405.0, emission_nm=461.4, color=(0, 0, 255)),
     OpticalPath("FITC", fluorescence=True, emission_nm=519.0, color=(0, 255, 0)),
 )
-SPARSE_IS_NOT_FULL = "NumberOfFrames does not match expected value for tiled total pixel matrix"
-"""dciodvfy counts the frames of TILED_SPARSE as if they were TILED_FULL."""
 
 
 def gray_of(number: int) -> int:
@@ -119,7 +119,7 @@ def test_identifiers_that_cannot_be_used_are_numbered(identifiers: tuple[str, st
 
 
 def test_a_sparse_level(tmp_path: Path, tool: Callable[[str], str]) -> None:
-    positions = [(1, 0, Plane()), (0, 1, Plane())]
+    positions = at((1, 0), (0, 1))
     dataset = write_image(tmp_path / "1.dcm", describe(positions=positions, absent_color=(255, 255, 255)), KINDS[0])
     found = complaints(tool, "dciodvfy", tmp_path / "1.dcm")
     assert [line for line in found if SPARSE_IS_NOT_FULL not in line] == []
@@ -135,11 +135,11 @@ def test_a_sparse_level(tmp_path: Path, tool: Callable[[str], str]) -> None:
 
 
 def test_positions_agree_with_each_other_and_with_highdicom(tmp_path: Path) -> None:
-    positions = [(c, r, Plane(p, f)) for p in range(2) for f in range(2) for r in range(2) for c in range(2)]
+    planes = [Plane(p, f) for p in range(2) for f in range(2)]
     described = describe(
         pixel_format=GRAY,
         encoding=KINDS[5].encoding,
-        positions=positions,
+        positions=FramePositions.of_places(LEVEL, planes, range(16)),
         focal_planes=2,
         focal_spacing_um=0.5,
         optical_paths=CHANNELS,
@@ -161,7 +161,8 @@ def test_positions_agree_with_each_other_and_with_highdicom(tmp_path: Path) -> N
         orientation,
         [float(v) for v in dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing],
     )
-    for (column, row, plane), groups in zip(positions, dataset.PerFrameFunctionalGroupsSequence, strict=True):
+    tiles = [(column, row, plane) for plane in planes for row in range(2) for column in range(2)]
+    for (column, row, plane), groups in zip(tiles, dataset.PerFrameFunctionalGroupsSequence, strict=True):
         place = groups.PlanePositionSlideSequence[0]
         x, y = 256 * column, 256 * row
         assert (place.ColumnPositionInTotalImagePixelMatrix, place.RowPositionInTotalImagePixelMatrix) == (x + 1, y + 1)
@@ -177,12 +178,27 @@ def test_positions_agree_with_each_other_and_with_highdicom(tmp_path: Path) -> N
     assert grays(tmp_path, 0.5, "FITC") == pytest.approx([gray_of(number) for number in range(12, 16)], abs=2)
 
 
+@pytest.mark.parametrize("chosen", [CharacterSet.UTF8, CharacterSet.LATIN1, CharacterSet.CHINESE])
+def test_frames_name_their_optical_path_in_the_character_set_of_the_image(tmp_path: Path, chosen: CharacterSet) -> None:
+    described = describe(
+        pixel_format=GRAY,
+        encoding=KINDS[5].encoding,
+        positions=at((1, 0), (0, 1), planes=[Plane(0), Plane(1)]),
+        optical_paths=(OpticalPath("Zügel"), OpticalPath("Ä")),
+    )
+    dataset = write_image(tmp_path / "1.dcm", described, KINDS[5], settings=SeriesSettings(character_set=chosen))
+    groups = dataset.PerFrameFunctionalGroupsSequence
+    named = [group.OpticalPathIdentificationSequence[0].OpticalPathIdentifier for group in groups]
+    assert named == ["Zügel", "Zügel", "Ä", "Ä"]
+    assert {path.OpticalPathIdentifier for path in dataset.OpticalPathSequence} == set(named)
+
+
 def test_a_split_level(tmp_path: Path, tool: Callable[[str], str]) -> None:
-    tiles = [(column, row, Plane()) for row in range(2) for column in range(2)]
+    tiles = [(column, row) for row in range(2) for column in range(2)]
     for number, first in enumerate((0, 3), start=1):
         described = describe(
             sop_instance_uid=f"2.25.{number}",
-            positions=tiles[first : first + 3],
+            positions=at(*tiles[first : first + 3]),
             concatenation=Concatenation("2.25.10", number, 2, first, "2.25.11"),
         )
         dataset = write_image(tmp_path / f"{number}.dcm", described, KINDS[0])
@@ -201,7 +217,7 @@ def test_the_user_may_move_a_sparse_level() -> None:
         TotalPixelMatrixOriginSequence=item(XOffsetInSlideCoordinateSystem="1", YOffsetInSlideCoordinateSystem="2"),
         ImageOrientationSlide=["1", "0", "0", "0", "1", "0"],
     )
-    frame = dataset_of(given, positions=[(1, 1, Plane())]).PerFrameFunctionalGroupsSequence[0]
+    frame = dataset_of(given, positions=at((1, 1))).PerFrameFunctionalGroupsSequence[0]
     place = frame.PlanePositionSlideSequence[0]
     assert place.XOffsetInSlideCoordinateSystem == pytest.approx(1 + 256 * 0.0005)
     assert place.YOffsetInSlideCoordinateSystem == pytest.approx(2 + 256 * 0.00025)
@@ -210,7 +226,7 @@ def test_the_user_may_move_a_sparse_level() -> None:
 @pytest.mark.parametrize("color", [(255, 255, 255), (0, 0, 0), (200, 30, 90), (0, 255, 0), (3, 2, 1)])
 def test_the_colour_of_absent_tiles(color: tuple[int, int, int]) -> None:
     expected = rgb2lab(np.array([[color]]) / 255, illuminant="D65")[0, 0]
-    stored = dataset_of(absent_color=color, positions=[(0, 0, Plane())]).RecommendedAbsentPixelCIELabValue
+    stored = dataset_of(absent_color=color, positions=at((0, 0))).RecommendedAbsentPixelCIELabValue
     found = stored[0] / 655.35, stored[1] / 257 - 128, stored[2] / 257 - 128
     # lightness is nearly that of D65; a and b depend on how white is adapted
     assert found[0] == pytest.approx(expected[0], abs=4)

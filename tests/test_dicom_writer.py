@@ -87,6 +87,13 @@ def test_tables_lead_pydicom_to_every_frame(tmp_path: Path, frames: list[bytes],
         assert np.frombuffer(tables[1], "<u8").tolist() == [len(frame) for frame in padded]
 
 
+def test_thousands_of_small_frames(tmp_path: Path) -> None:
+    """More pieces than a system writes at once, and more bytes than are written together."""
+    frames = [number.to_bytes(2, "big") * (1 + number % 700) for number in range(5000)]
+    found = write(tmp_path / "image.dcm", frames, dataset_for(row_of(len(frames))), sum(map(len, frames)))
+    assert list(generate_frames(found.PixelData, number_of_frames=len(frames))) == frames
+
+
 @pytest.mark.parametrize("extended", [False, True])
 def test_wsidicom_follows_both_tables(tmp_path: Path, extended: bool) -> None:
     level = Level(64 * 3, 64 * 2, 64, 64)

@@ -19,6 +19,7 @@ from tests.conftest import CHECKOUT
 from tests.test_sources_tiff import write_way
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat, WsiError
 from wsi_dicom.sources import open_slide
+from wsi_dicom.tiff.structure import Tag, TiffFile
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 MEMORY = 48 << 20
@@ -103,6 +104,58 @@ def test_endless_chain_of_directories(tmp_path: Path) -> None:
     path = tmp_path / "chain.tif"
     path.write_bytes(b"II*\0\x08\0\0\0" + b"".join(chain))
     refused(path, (CorruptInput, UnsupportedFormat))
+
+
+def entries(*fields: tuple[int, int, int, int]) -> bytes:
+    """Fields of a directory: tag, type, count, and value or offset."""
+    return b"".join(struct.pack("<HHII", *one) for one in sorted(fields))
+
+
+GRAY_TILE = ((256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1),
+             (322, 3, 1, 16), (323, 3, 1, 16), (324, 4, 1, 8), (325, 4, 1, 256))  # fmt: skip
+
+
+def test_directories_that_lie_over_each_other(tmp_path: Path) -> None:
+    """1000 directories of 4096 fields in 60 KB: each begins one field behind the last one."""
+    fields, count, start = 4096, 1000, 8
+    path = tmp_path / "overlap.tif"
+    following = (start + 12 * (number + 1) for number in range(count))
+    first = entries(*((1000 + number, 3, 1, fields << 16) for number in range(fields)))
+    rest = (struct.pack("<IIHH", offset, 1, 0, fields) for offset in following)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", start, fields) + first + b"".join(rest) + bytes(12))
+    with TiffFile(path) as file, pytest.raises(CorruptInput, match=r"overlap\.tif: .* fields so far; the limits are"):
+        list(file.directories())
+
+
+def test_a_subdirectory_that_is_named_twice(tmp_path: Path) -> None:
+    path = tmp_path / "subifds.tif"
+    at = 8 + 256
+    listed = at + 2 + 12 * (len(GRAY_TILE) + 1) + 4
+    fields = entries(*GRAY_TILE, (330, 4, 200, listed))
+    path.write_bytes(
+        b"II*\0" + struct.pack("<I", at) + bytes(256) + struct.pack("<H", len(GRAY_TILE) + 1) + fields + bytes(4)
+        + struct.pack("<200I", *[at] * 200)
+    )  # fmt: skip
+    assert "names a directory twice" in refused(path, CorruptInput)
+
+
+def test_pages_that_share_a_long_description(tmp_path: Path) -> None:
+    """A hundred pages of one field each, and a text of 1 MB."""
+    path = tmp_path / "texts.tif"
+    text = b"Aperio" + bytes(1 << 20)
+    at, size = 8 + len(text), 2 + 12 + 4
+    pages = (
+        struct.pack("<H", 1) + entries((270, 2, len(text), 8)) + struct.pack("<I", at + (number + 1) * size)
+        for number in range(99)
+    )
+    last = struct.pack("<H", 1) + entries((270, 2, len(text), 8)) + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", at) + text + b"".join(pages) + last)
+    with TiffFile(path) as file:
+        directories = list(file.directories())
+        assert directories[0].text(Tag.IMAGE_DESCRIPTION) == directories[0].text(Tag.IMAGE_DESCRIPTION) == "Aperio"
+        with pytest.raises(CorruptInput, match=r"texts\.tif: IFD 63: .* bytes of text so far; the limit is"):
+            for directory in directories:
+                directory.text(Tag.IMAGE_DESCRIPTION)
 
 
 def test_tile_beyond_the_end_of_the_file(patched: Patch) -> None:

@@ -63,11 +63,11 @@ def test_delimiters_of_spreadsheets(tmp_path: Path, delimiter: str) -> None:
 
 def test_a_slide_finds_its_row_by_name_or_by_the_end_of_its_path(tmp_path: Path) -> None:
     table = read_metadata_csv(write(tmp_path, ROWS))
-    assert table.of_slide(Path("/data/a.svs")).PatientID == "1"
-    assert table.of_slide(Path("/data/batch/c.svs")).PatientID == "3"
+    assert table.of_slides([Path("/data/a.svs")])[0].PatientID == "1"
+    assert table.of_slides([Path("/data/batch/c.svs")])[0].PatientID == "3"
     for other in ("/data/c.svs", "/data/other/c.svs", "/data/A.svs", "/data/xa.svs"):
         with pytest.raises(InvalidRequest, match=r"slides\.csv: has no row for \w+\.svs"):
-            table.of_slide(Path(other))
+            table.of_slides([Path(other)])[0]
 
 
 def test_names_of_windows(tmp_path: Path) -> None:

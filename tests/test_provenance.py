@@ -13,7 +13,7 @@ import pydicom
 import pytest
 
 from wsi_dicom.errors import NotFound, StoreError
-from wsi_dicom.provenance import Provenance, describe_file, describe_source, software_versions
+from wsi_dicom.provenance import Provenance, describe_file, software_versions
 
 
 def provenance(folder: Path, **changes: object) -> Provenance:
@@ -22,7 +22,7 @@ def provenance(folder: Path, **changes: object) -> Provenance:
     output = folder / "1.dcm"
     output.write_bytes(b"dicom")
     values = {
-        "inputs": describe_source(source),
+        "inputs": [describe_file(source)],
         "outputs": [describe_file(output, "2.25.1")],
         "parameters": {"pyramid": True, "quality": 90, "dataset": folder / "Zoë.json"},
         "plan": ["level 0: copy", "level 1: derive"],
@@ -53,20 +53,9 @@ def test_what_it_tells(tmp_path: Path) -> None:
     assert told["versions"]["pydicom"] == pydicom.__version__
 
 
-def test_folders_are_described_file_by_file(tmp_path: Path) -> None:
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "b.dat").write_bytes(b"b")
-    (tmp_path / "inner" / "a.dat").write_bytes(b"a")
-    found = {record.name: record.sha256 for record in describe_source(tmp_path)}
-    assert found == {
-        "b.dat": hashlib.sha256(b"b").hexdigest(),
-        "inner/a.dat": hashlib.sha256(b"a").hexdigest(),
-    }
-
-
 def test_what_cannot_be_read_or_written(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no such file"):
-        describe_source(tmp_path / "missing.svs")
+        describe_file(tmp_path / "missing.svs")
     with pytest.raises(StoreError, match=r"provenance\.json: cannot be written: No such file or directory"):
         provenance(tmp_path).write(tmp_path / "missing" / "provenance.json")
     folder = tmp_path / "folder"

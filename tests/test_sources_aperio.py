@@ -429,7 +429,7 @@ def test_stack_of_planes_is_refused(tmp_path: Path) -> None:
         open_slide(path, "svs")
 
 
-@pytest.mark.parametrize("written", ["01/02/0003", "01/02/0003|Time Zone = GMT-05:00"])
+@pytest.mark.parametrize("written", ["01/02/0003", "01/02/0003|Time Zone = GMT-05:00", "01/02/3024"])
 def test_year_that_no_slide_was_scanned_in(tmp_path: Path, written: str) -> None:
     path = tmp_path / "dated.svs"
     description = f"Aperio Image Library|Time = 10:11:12|Date = {written}"

@@ -176,7 +176,7 @@ def test_twelve_bits_keep_their_values(tmp_path: Path, syntax: str, copied: bool
             assert np.array_equal(slide.tile(0, column, row), expected[number])
 
 
-@pytest.mark.parametrize("bits", [(16, 8, 7), (16, 12, 15), (8, 7, 6), (32, 32, 31)])
+@pytest.mark.parametrize("bits", [(32, 32, 31), (16, 12, 10), (8, 12, 11)])
 def test_other_bits_are_refused(tmp_path: Path, bits: tuple[int, int, int]) -> None:
     data = header(Picture(photometric="MONOCHROME2"))
     data.BitsAllocated, data.BitsStored, data.HighBit = bits
@@ -270,7 +270,7 @@ def test_lossy_history(tmp_path: Path) -> None:
         }
         path = save(tmp_path / "image.dcm", header(picture), picture.syntax, encapsulate(jpeg_frames(6)))
         with open_series([path]) as slide:
-            assert [(step.method, step.ratio) for step in slide.metadata.losses] == expected
+            assert [(step.method, step.ratio) for step in slide.losses(0)] == expected
             assert slide.lossy_method(0) == "ISO_10918_1"
 
 
@@ -297,21 +297,6 @@ def test_a_sparse_series_stays_sparse(tmp_path: Path) -> None:
             for column, row in ((1, 0), (1, 1)):
                 tile = np.asarray(oracle.read_tile(0, (column, row)))
                 np.testing.assert_allclose(tile.astype(int), old.tile(0, column, row), atol=2)
-
-
-@pytest.mark.parametrize(
-    ("syntax", "name"), [("1.2.840.10008.1.2.1.99", "deflated"), ("1.2.840.10008.1.2.2", "big endian")]
-)
-def test_datasets_written_otherwise(tmp_path: Path, syntax: str, name: str) -> None:
-    path = save_native(tmp_path / "image.dcm", Picture(), native_frames(6))
-    if name == "deflated":
-        data = dcmread(path)
-        data.file_meta.TransferSyntaxUID = syntax
-        data.save_as(path)
-    else:  # which pydicom does not turn native data into: the meta information, always little endian, tells it
-        path.write_bytes(path.read_bytes().replace(ExplicitVRLittleEndian.encode(), syntax.encode(), 1))
-    with pytest.raises(UnsupportedFormat, match=rf"image\.dcm is a {name} DICOM file.*dcmconv \+te"):
-        open_slide(tmp_path / "image.dcm")
 
 
 def test_a_folder_of_other_things_is_none(slides: Path, tmp_path: Path) -> None:

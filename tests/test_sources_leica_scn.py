@@ -112,6 +112,17 @@ def test_metadata_agrees_with_openslide(tmp_path: Path) -> None:
         assert told.optical_paths == ()
 
 
+def test_bar_code_of_the_first_version_of_the_schema_is_plain(tmp_path: Path) -> None:
+    path = brightfield(tmp_path / "slide.scn")
+    changes = (b"scn/2010/10/01", b"scn/2010/03/10"), (b"<barcode>U0xJREUxMjM=</barcode>", b" " * 25)
+    data = path.read_bytes()
+    for old, new in (*changes, (b'<collection name="c" ', b'<collection barcode="0400" ')):
+        data = data.replace(old, new, 1)
+    path.write_bytes(data)
+    with open_slide(path) as slide, openslide.OpenSlide(path) as other:
+        assert slide.metadata.barcode == other.properties["leica.barcode"] == "0400"
+
+
 def test_the_image_of_the_whole_slide_is_the_overview(tmp_path: Path) -> None:
     path = brightfield(tmp_path / "slide.scn")
     with open_slide(path) as slide, openslide.OpenSlide(path) as other:

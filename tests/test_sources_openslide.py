@@ -281,24 +281,29 @@ def test_mirax_with_a_truncated_index(mirax: Mirax, cut: int) -> None:
         open_slide(mirax.path)
 
 
+def write_vmu(folder: Path) -> Path:
+    """Hamamatsu's uncompressed form: 12 bits in 16, in columns."""
+    for name, pixels in (("base.ngr", TISSUE[:384]), ("map.ngr", cv2.resize(TISSUE[:384], (128, 96)))):
+        height, width, _ = pixels.shape
+        columns = np.split(pixels.astype("<u2") << 4, width // 64, axis=1)
+        header = b"GN\0\0" + struct.pack("<iiiiii", width, height, 64, 0, 0, 28)
+        (folder / name).write_bytes(header + b"".join(column.tobytes() for column in columns))
+    path = folder / "slide.vmu"
+    path.write_text(
+        "[Uncompressed Virtual Microscope Specimen]\nNoLayers=1\nImageFile=base.ngr\nMapFile=map.ngr\n"
+        "BitsPerPixel=36\nPixelOrder=RGB\nPhysicalWidth=128000\nPhysicalHeight=96000\nSourceLens=40\n"
+    )
+    return path
+
+
 class TestVmu(SourceContract):
-    """Hamamatsu's uncompressed slides: 12 bits in 16, in columns; OpenSlide gives the upper 8."""
+    """OpenSlide gives the upper 8 of 12 bits."""
 
     reader = OpenslideReader
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
-        for name, pixels in (("base.ngr", TISSUE[:384]), ("map.ngr", cv2.resize(TISSUE[:384], (128, 96)))):
-            height, width, _ = pixels.shape
-            columns = np.split(pixels.astype("<u2") << 4, width // 64, axis=1)
-            header = b"GN\0\0" + struct.pack("<iiiiii", width, height, 64, 0, 0, 28)
-            (tmp_path / name).write_bytes(header + b"".join(column.tobytes() for column in columns))
-        path = tmp_path / "slide.vmu"
-        path.write_text(
-            "[Uncompressed Virtual Microscope Specimen]\nNoLayers=1\nImageFile=base.ngr\nMapFile=map.ngr\n"
-            "BitsPerPixel=36\nPixelOrder=RGB\nPhysicalWidth=128000\nPhysicalHeight=96000\nSourceLens=40\n"
-        )
-        return path
+        return write_vmu(tmp_path)
 
     def test_pixels_are_those_that_were_written(self, slide: Slide) -> None:
         grid = slide.pyramid.base
@@ -316,25 +321,30 @@ class TestVmu(SourceContract):
         assert [file.name for file in slide.files] == ["slide.vmu", "base.ngr", "map.ngr"]
 
 
+def write_vms(folder: Path) -> Path:
+    """Hamamatsu's JPEG form, with restart markers."""
+    settings = [
+        cv2.IMWRITE_JPEG_RST_INTERVAL,
+        16,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+    for name, pixels in (("base.jpg", TISSUE), ("map.jpg", cv2.resize(TISSUE, (128, 128)))):
+        assert cv2.imwrite(str(folder / name), pixels[:, :, ::-1], settings)
+    path = folder / "slide.vms"
+    path.write_text(
+        "[Virtual Microscope Specimen]\nNoLayers=1\nNoJpegColumns=1\nNoJpegRows=1\nImageFile=base.jpg\n"
+        "MapFile=map.jpg\nMacroImage=map.jpg\nPhysicalWidth=128000\nPhysicalHeight=128000\nSourceLens=20\n"
+    )
+    return path
+
+
 class TestVms(SourceContract):
     reader = OpenslideReader
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
-        settings = [
-            cv2.IMWRITE_JPEG_RST_INTERVAL,
-            16,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-        ]
-        for name, pixels in (("base.jpg", TISSUE), ("map.jpg", cv2.resize(TISSUE, (128, 128)))):
-            assert cv2.imwrite(str(tmp_path / name), pixels[:, :, ::-1], settings)
-        path = tmp_path / "slide.vms"
-        path.write_text(
-            "[Virtual Microscope Specimen]\nNoLayers=1\nNoJpegColumns=1\nNoJpegRows=1\nImageFile=base.jpg\n"
-            "MapFile=map.jpg\nMacroImage=map.jpg\nPhysicalWidth=128000\nPhysicalHeight=128000\nSourceLens=20\n"
-        )
-        return path
+        return write_vms(tmp_path)
 
     def test_pixels_are_those_of_the_picture(self, slide: Slide, path: Path) -> None:
         with Image.open(path.with_name("base.jpg")) as picture:

@@ -5,23 +5,32 @@ One slide that fails does not stop the others.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import os
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wsi_dicom.convert import Dicomized, DicomizeOptions, dicomize
-from wsi_dicom.errors import WsiError
+from wsi_dicom.errors import WsiError, system_error_line
 from wsi_dicom.slide import Slide
 from wsi_dicom.stores import SeriesDestination
 
 if TYPE_CHECKING:
     from wsi_dicom.plan import ConversionPlan
+
+logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_REPORTS: Final = 0.2
 
@@ -66,11 +75,11 @@ class Advance:
 class _Reporter:
     """An Observer that tells the process that waits, now and then."""
 
-    def __init__(self, queue: SimpleQueue[Advance]) -> None:
-        self._queue, self._tiles, self._pixels, self._told = queue, 0, 0, time.monotonic()
+    def __init__(self) -> None:
+        self._tiles, self._pixels, self._told = 0, 0, time.monotonic()
 
     def planned(self, plan: ConversionPlan) -> None:
-        self._queue.put(Advance(total_pixels=plan.pixel_count))
+        _queue.put(Advance(total_pixels=plan.pixel_count))
 
     def advanced(self, tiles: int, pixels: int) -> None:
         self._tiles += tiles
@@ -79,38 +88,68 @@ class _Reporter:
             self.flush()
 
     def flush(self) -> None:
-        self._queue.put(Advance(self._tiles, self._pixels))
+        _queue.put(Advance(self._tiles, self._pixels))
         self._tiles, self._pixels, self._told = 0, 0, time.monotonic()
 
 
-_queue: SimpleQueue[Advance]
+class _LogOfWorker(logging.Handler):
+    """Hands the log over to the process that waits."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args = self.format(record), None  # arguments and tracebacks are not always picklable
+        record.exc_info = record.exc_text = None
+        _queue.put(record)
+
+
+_queue: SimpleQueue[Advance | logging.LogRecord]
 """Of a worker process, set when it starts: a queue cannot be handed over with a job."""
 
 
-def _start_worker(queue: SimpleQueue[Advance]) -> None:
+def _start_worker(queue: SimpleQueue[Advance | logging.LogRecord], log_level: int) -> None:
     global _queue  # noqa: PLW0603  # the one thing that a worker process has for all of its jobs
     _queue = queue
+    logging.getLogger().setLevel(log_level)
+    logging.getLogger().addHandler(_LogOfWorker())
+    warnings.filterwarnings("ignore", module="pydicom")  # as in the process that waits
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed ends nobody; its workers would wait for the next job for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _convert(job: Job) -> Outcome:
     begun = time.monotonic()
-    reporter = _Reporter(_queue)
+    reporter = _Reporter()
+    done, failure = None, None
     try:
         done = dicomize(job.opened(), job.destination(), job.options, reporter)
     except WsiError as error:
-        return Outcome(job, None, str(error), time.monotonic() - begun)
-    finally:
-        reporter.flush()
-    return Outcome(job, done, None, time.monotonic() - begun)
+        failure = str(error)
+    except OSError as error:
+        failure = f"{job.name}: {system_error_line(error)}"
+    except Exception as error:  # a bug that one slide meets is told, and does not end the others
+        logger.exception("%s: an error of this program; please report it", job.name)
+        failure = f"{job.name}: internal error: {type(error).__name__}: {error}"
+    except SystemExit:  # what was begun is cleared away; the pool would go on with the next job
+        os._exit(1)
+    reporter.flush()
+    return Outcome(job, done, failure, time.monotonic() - begun)
 
 
 def dicomize_all(
     jobs: Sequence[Job], processes: int, advanced: Callable[[Advance], None] | None = None
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Converts every slide, `processes` at a time; gives the outcomes as they come.
 
-    `advanced` is called in the thread that iterates. When a process dies (for want of memory, say), what it may have
-    taken with it is tried once more, each alone.
+    `advanced` is called in the thread that iterates; what the processes log is logged there too. When a process dies
+    (for want of memory, say), what it may have taken with it is tried once more, each alone. Who stops iterating closes
+    the iterator: that ends the processes, and what they had begun is cleared away.
     """
     killed: list[Job] = []
     for job, outcome in _run(jobs, processes, advanced):
@@ -129,23 +168,46 @@ def _run(
 ) -> Iterator[tuple[Job, Outcome | None]]:
     """Each job with its outcome; None when a process died before it had one."""
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of the threads that we have
-    queue: SimpleQueue[Advance] = context.SimpleQueue()
+    queue: SimpleQueue[Advance | logging.LogRecord] = context.SimpleQueue()
     pool = ProcessPoolExecutor(
-        min(processes, len(jobs)), mp_context=context, initializer=_start_worker, initargs=(queue,)
+        min(processes, len(jobs)),
+        mp_context=context,
+        initializer=_start_worker,
+        initargs=(queue, logging.getLogger().getEffectiveLevel()),
     )
+    others = multiprocessing.active_children()
+    waiting: dict[Future[Outcome], Job] = {}
     try:
-        waiting = {pool.submit(_convert, job): job for job in jobs}
+        with _without_interrupts():
+            waiting.update((pool.submit(_convert, job), job) for job in jobs)
         while waiting:
             done, _ = wait(waiting, timeout=_SECONDS_BETWEEN_REPORTS, return_when=FIRST_COMPLETED)
-            while not queue.empty():
-                advance = queue.get()
-                if advanced is not None:
-                    advanced(advance)
+            _pass_on(queue, advanced)
             for future in done:
                 job = waiting.pop(future)
                 killed = isinstance(future.exception(), BrokenProcessPool)
                 yield job, None if killed else replace(future.result(), job=job)  # the very job, not its copy
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
+        if waiting:  # we are to stop
+            for process in set(multiprocessing.active_children()).difference(others):
+                process.terminate()
+        pool.shutdown(cancel_futures=True)
+
+
+def _pass_on(queue: SimpleQueue[Advance | logging.LogRecord], advanced: Callable[[Advance], None] | None) -> None:
+    while not queue.empty():
+        told = queue.get()
+        if isinstance(told, logging.LogRecord):
+            logging.getLogger(told.name).handle(told)
+        elif advanced is not None:
+            advanced(told)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started here never see Ctrl-C, which a terminal sends to all: the one that waits ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -9,8 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from wsi_dicom.background import background_samples
+from wsi_dicom.codecs.jpeg import check_scan
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import FIRST_PLANE, Plane
+from wsi_dicom.metadata import LossyStep
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels, Slide, SlideBase
 
 
@@ -27,14 +30,16 @@ class BadTile(NamedTuple):
 class CheckedSlide(SlideBase):
     """Satisfies Slide, over another slide.
 
-    `verify`: stored tiles are decoded before they are given away. `background` (red, green, blue): what a tile that
-    cannot be read becomes; it is noted in `bad_tiles`. None: it raises CorruptInput or CodecError, as the slide does.
+    `verify`: stored tiles are decoded before they are given away, and scans checked to be whole. `blank`: a tile that
+    cannot be read becomes background, and is noted in `bad_tiles`; else it raises CorruptInput or CodecError, as the
+    slide does.
     """
 
-    def __init__(self, slide: Slide, *, verify: bool, background: tuple[int, int, int] | None) -> None:
+    def __init__(self, slide: Slide, *, verify: bool, blank: bool) -> None:
         self.name, self.files, self.pyramid, self.metadata = slide.name, slide.files, slide.pyramid, slide.metadata
         self.associated, self.sparse = slide.associated, slide.sparse
-        self._slide, self._verify, self._background = slide, verify, background
+        self.background = slide.background
+        self._slide, self._verify, self._blank = slide, verify, blank
         self._bad: dict[tuple[int, int, int, Plane], BadTile] = {}
         self._lock = threading.Lock()
 
@@ -49,6 +54,12 @@ class CheckedSlide(SlideBase):
     def lossy_method(self, level: int) -> str | None:
         return self._slide.lossy_method(level)
 
+    def losses(self, level: int) -> tuple[LossyStep, ...]:
+        return self._slide.losses(level)
+
+    def derivation(self, level: int) -> str | None:
+        return self._slide.derivation(level)
+
     def stored_bytes(self, level: int) -> int:
         return self._slide.stored_bytes(level)
 
@@ -56,17 +67,20 @@ class CheckedSlide(SlideBase):
         try:
             return self._slide.absent(level, column, row, plane)
         except (CodecError, CorruptInput):
-            if self._background is None:
+            if not self._blank:
                 raise
             return False  # `tile` tells what is wrong
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
+        if (level, column, row, plane) in self._bad:  # found when it was decoded
+            return None
         try:
             stored = self._slide.encoded_tile(level, column, row, plane)
             if stored is not None and self._verify:
                 self._slide.tile(level, column, row, plane)
+                self._check(stored, level, column, row)
         except (CodecError, CorruptInput):
-            if self._background is None:
+            if not self._blank:
                 raise
             return None  # whoever asked goes on to `tile`
         return stored
@@ -76,28 +90,40 @@ class CheckedSlide(SlideBase):
         if not self._verify:
             try:
                 for stored in self._slide.encoded_row(level, row, plane):
-                    yield stored
+                    yield None if (level, column, row, plane) in self._bad else stored
                     column += 1
             except (CodecError, CorruptInput):
-                if self._background is None:
+                if not self._blank:
                     raise
         for rest in range(column, self.pyramid.level(level).columns):
             yield self.encoded_tile(level, rest, row, plane)
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         try:
+            stored = self._slide.encoded_tile(level, column, row, plane) if self._verify else None
+            if stored is not None:
+                self._check(stored, level, column, row)
             return self._slide.tile(level, column, row, plane)
         except (CodecError, CorruptInput) as error:
-            if self._background is None:
+            if not self._blank:
                 raise
             with self._lock:
                 self._bad[level, column, row, plane] = BadTile(level, column, row, plane, str(error))
-        return self._blank(level, self._background)
+        return self._background_tile(level)
 
-    def _blank(self, level: int, background: tuple[int, int, int]) -> Pixels:
+    def _check(self, stored: EncodedTile, level: int, column: int, row: int) -> None:
+        """Finds what decoding alone does not. Raises CodecError."""
+        if stored.encoding.transfer_syntax == JPEG_BASELINE:
+            try:
+                check_scan(stored.data)
+            except CodecError as error:
+                where = f"{self.name}: level {level}, tile column {column}, row {row}"
+                raise CodecError(f"{where}: {error}") from error
+
+    def _background_tile(self, level: int) -> Pixels:
         grid, pixel_format = self.pyramid.level(level), self.pyramid.pixel_format
         shape = grid.tile_height, grid.tile_width, pixel_format.samples
-        return np.broadcast_to(background_samples(background, pixel_format), shape).copy()
+        return np.broadcast_to(background_samples(self.background, pixel_format), shape).copy()
 
     def close(self) -> None:
         self._slide.close()

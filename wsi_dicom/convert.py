@@ -21,7 +21,7 @@ from wsi_dicom.dicom.scale import ScaleOptions
 from wsi_dicom.dicom.settings import DEFAULT_SETTINGS, SeriesSettings
 from wsi_dicom.errors import CorruptInput, InvalidRequest, StoreError
 from wsi_dicom.frames import FrameSink, write_frames
-from wsi_dicom.plan import DICOM, TIFF, ConversionPlan, PlanOptions, expected_bytes, largest_total, make_plan
+from wsi_dicom.plan import DICOM, TIFF, Action, ConversionPlan, PlanOptions, expected_bytes, largest_total, make_plan
 from wsi_dicom.slide import AS_FOUND, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources import open_slide
 from wsi_dicom.stores import SeriesDestination, SeriesRecord
@@ -110,7 +110,7 @@ def dicomize(
         slide = stack.enter_context(_opened(source, options))
         plan = make_plan(slide, _plan_options(options), DICOM)
         scale = choose_scale(slide, options.scale)
-        additions = _attributes(slide, options.additions)
+        additions = _attributes(slide, options)
         seed = _seed(slide, plan, options, additions) if options.uids is UidChoice.DETERMINISTIC else None
         identity = choose_identity(seed, additions)
         additions, deidentify = _pseudonymous(slide, options, additions, identity.created)
@@ -120,10 +120,11 @@ def dicomize(
             if options.skip_existing:
                 return Dicomized(existing)
             raise StoreError(f"series {existing.series_uid} is already stored in {existing.folder}")
-        logger.info("%s: %s", slide.name, plan)
         folder = stack.enter_context(destination.staging())
-        background = options.reading.background
-        checked = CheckedSlide(slide, verify=plan.verify, background=background if options.blank_bad_tiles else None)
+        logger.info("%s: %s", slide.name, plan)
+        # libjxl takes no broken stream: whether it is broken must be known before
+        verify = plan.verify or any(level.action is Action.RECOMPRESS for level in plan.levels)
+        checked = CheckedSlide(slide, verify=verify, blank=options.blank_bad_tiles)
         writer = SeriesWriter(
             folder,
             checked,
@@ -134,13 +135,18 @@ def dicomize(
             options.settings,
             deidentify,
             largest_part=options.largest_instance,
-            background=background,
         )
         with writer.level_sinks() as sinks:
             _write(checked, plan, sinks, options.threads, folder, observer)
         writer.write_associated()
         warnings = (*((scale.warning,) if scale.warning else ()), *writer.warnings)
-        series = destination.add(writer.files)
+        try:
+            series = destination.add(writer.files)
+        except StoreError:
+            stored_meanwhile = destination.find(series_uid)
+            if options.skip_existing and stored_meanwhile is not None:
+                return Dicomized(stored_meanwhile)
+            raise
         outputs = tuple(destination.files(series))
         return Dicomized(series, plan, slide.files, outputs, warnings, checked.bad_tiles)
 
@@ -162,7 +168,7 @@ def plan_dicomize(source: Path | Slide, options: DicomizeOptions) -> DryRun:
     with _opened(source, options) as slide:
         plan = make_plan(slide, _plan_options(options), DICOM)
         scale = choose_scale(slide, options.scale)
-        choose_identity(None, _attributes(slide, options.additions))
+        choose_identity(None, _attributes(slide, options))
         return DryRun(
             plan,
             tuple(expected_bytes(slide, level) for level in plan.levels),
@@ -178,21 +184,25 @@ def _pseudonymous(
         return additions, options.deidentify
     from pydicom.dataset import Dataset
 
-    from wsi_dicom.dicom.deidentify import pseudonym
+    from wsi_dicom.dicom.deidentify import pseudonymous
 
-    name = str(additions.get("PatientName") or slide.metadata.identifiers.get("PatientName") or slide.name)
-    public = pseudonym(name, moment, options.pseudonym_key)
+    told = slide.metadata.identifiers
+    name = str(additions.get("PatientName") or told.get("PatientName") or slide.name)
+    patient = str(additions.get("PatientID") or told.get("PatientID") or "")
+    public, identifier = pseudonymous(name, patient, moment, options.pseudonym_key)
     if options.deidentify is not None:
         return additions, replace(options.deidentify, pseudonym=public)
     renamed = Dataset()
     renamed.update(additions)
     renamed.add_new("PatientName", "PN", public)  # not by attribute: that would change the elements of `additions`
-    renamed.add_new("PatientID", "LO", public)
+    renamed.add_new("PatientID", "LO", identifier)
     return renamed, None
 
 
 def _opened(source: Path | Slide, options: DicomizeOptions) -> Slide:
-    return open_slide(source, options.source, options.reading) if isinstance(source, Path) else source
+    if not isinstance(source, Path):
+        return source
+    return open_slide(source, options.source, replace(options.reading, tolerant=options.blank_bad_tiles))
 
 
 def _plan_options(options: DicomizeOptions) -> PlanOptions:
@@ -202,7 +212,7 @@ def _plan_options(options: DicomizeOptions) -> PlanOptions:
     return replace(options.plan, left_out=options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW})
 
 
-def _attributes(slide: Slide, given: Dataset | None) -> Dataset:
+def _attributes(slide: Slide, options: DicomizeOptions) -> Dataset:
     """The user's attributes over those that a DICOM source has."""
     from pydicom.dataset import Dataset
 
@@ -210,7 +220,9 @@ def _attributes(slide: Slide, given: Dataset | None) -> Dataset:
     from wsi_dicom.dicom.slide import DicomSlide
 
     carried = slide.carried_attributes() if isinstance(slide, DicomSlide) else Dataset()
-    return merged(carried, given or Dataset())
+    if options.settings.moves_origin and "TotalPixelMatrixOriginSequence" in carried:
+        del carried.TotalPixelMatrixOriginSequence
+    return merged(carried, options.additions or Dataset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +259,7 @@ def dicom_to_tiff(slide: Slide, output: Path, options: TiffOptions, observer: Ob
                     level.output,
                     level.encoding,
                     plan.pixel_format,
-                    spacing=pyramid.spacing
-                    and pyramid.spacing.scaled(finest.width / level.output.width, finest.height / level.output.height),
+                    spacing=pyramid.spacing and pyramid.spacing.scaled(*finest.scale(level.output)),
                     reduced=number > 0,
                     description=_tiff_description(slide),
                     icc_profile=slide.metadata.icc_profile,
@@ -280,7 +291,17 @@ def _ignore(tiles: int, pixels: int) -> None:
 
 def _seed(slide: Slide, plan: ConversionPlan, options: DicomizeOptions, additions: Dataset) -> str:
     """The same text for the same source, plan, options and attributes, and for no other."""
-    told = (options.reading, options.scale, options.settings, options.blank_bad_tiles, options.largest_instance)
+    told = (
+        __version__,
+        options.source,
+        options.reading,
+        options.scale,
+        options.settings,
+        options.blank_bad_tiles,
+        options.largest_instance,
+        options.deidentify and options.deidentify.dates,
+        options.pseudonym_key is not None,
+    )
     return "|".join(
         (
             _fingerprint(slide),

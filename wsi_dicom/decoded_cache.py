@@ -51,11 +51,15 @@ class DecodedCache:
 
     def _forget_oldest(self) -> None:
         """What is still being decoded is not counted yet, and stays."""
-        for key in list(self._entries):
-            if self._bytes <= self._largest_bytes:
-                return
-            if self._entries[key].done() and len(self._entries) > 1:
-                self._bytes -= self._entries.pop(key).result().nbytes
+        forgotten: list[Hashable] = []
+        for key, entry in self._entries.items():
+            if self._bytes <= self._largest_bytes or len(self._entries) - len(forgotten) == 1:
+                break
+            if entry.done():
+                self._bytes -= entry.result().nbytes
+                forgotten.append(key)
+        for key in forgotten:
+            del self._entries[key]
 
 
 def kept_tiles(slide: Slide, level: int, plane: Plane) -> Callable[[int, int], Pixels]:

@@ -2,6 +2,7 @@
 
 WsiError
 ├── UnsupportedFormat   the input is not something we read
+│   └── UnsupportedStack    it has more pictures of one place than any reader here would keep
 ├── CorruptInput        the input claims to be a slide, and breaks its own format
 ├── CodecError          one tile does not decode or encode
 ├── OutOfBounds         a level, tile or pixel outside the slide
@@ -20,6 +21,10 @@ class WsiError(Exception):
 
 class UnsupportedFormat(WsiError):
     """The input is not something we read."""
+
+
+class UnsupportedStack(UnsupportedFormat):
+    """Focal planes, channels or times in a form that is not read here. Others would read it, and lose all but one."""
 
 
 class CorruptInput(WsiError):
@@ -44,3 +49,9 @@ class StoreError(WsiError):
 
 class InvalidRequest(WsiError):
     """A value from a user or a client that makes no sense."""
+
+
+def system_error_line(error: OSError) -> str:
+    """What no layer below could name better: the file, if the system told one, and the system's own words."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from wsi_dicom.codecs import encode_tile
 from wsi_dicom.decoded_cache import kept_tiles
+from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import Plane
 from wsi_dicom.patch import Patch
 from wsi_dicom.plan import Action, ConversionPlan, LevelPlan
 from wsi_dicom.region import read_region
-from wsi_dicom.slide import Slide
+from wsi_dicom.slide import EncodedTile, Slide
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,7 +54,11 @@ def write_frames(
     """
     from wsi_dicom.pyramid import build_pyramid
 
-    with _one_thread_in_opencv(), ThreadPoolExecutor(threads, thread_name_prefix="codec") as pool:
+    copies = all(level.action is Action.COPY for level in plan.levels) and not plan.verify
+    with (
+        nullcontext() if copies else _one_thread_in_opencv,
+        ThreadPoolExecutor(threads, thread_name_prefix="codec") as pool,
+    ):
         for plane in plan.planes:
             if any(level.action is Action.DERIVE for level in plan.levels):
                 build_pyramid(
@@ -64,24 +73,49 @@ def write_frames(
                     progress(level.columns, level.width * level.tile_region(0, row).height)
 
 
-@contextmanager
-def _one_thread_in_opencv() -> Iterator[None]:
-    """Our threads each call it: threads of its own only get in their way (a tenth of the time of a rebuild)."""
-    import cv2
+class _OneThreadInOpenCv:
+    """While anybody is within, OpenCV has no threads of its own: ours, which call it, would only be in their way.
 
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+    They take a tenth of the time of a rebuild. To import it takes 0.04 s, which those who only copy are spared.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._threads = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        import cv2
+
+        with self._lock:
+            if not self._users:
+                self._threads = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        import cv2
+
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                cv2.setNumThreads(self._threads)
 
 
-def recompress(jpeg: bytes) -> bytes:
-    """A JPEG stream in JPEG XL that gives it back bit by bit. Raises CodecError."""
+_one_thread_in_opencv: Final = _OneThreadInOpenCv()
+"""One for the process, as the number of OpenCV's threads is."""
+
+
+def recompress(stored: EncodedTile, name: str, otherwise: Callable[[], Result]) -> bytes | Result:
+    """A JPEG stream in JPEG XL that gives it back bit by bit; where libjxl does not take it, what `otherwise` makes.
+
+    `name` is what the warning then begins with.
+    """
     from wsi_dicom.codecs.jpegxl import recompress as packed
 
-    return packed(jpeg)
+    try:
+        return packed(stored.data)
+    except CodecError as error:
+        logger.warning("%s: encoded anew: %s", name, error)
+        return otherwise()
 
 
 def in_order(
@@ -147,7 +181,10 @@ def _made_frames(
         stored = slide.encoded_tile(source, *tile, plane)
         if stored is None:
             return encoded(tile)
-        return recompress(stored.data) if plan.action is Action.RECOMPRESS else stored.data
+        if plan.action is not Action.RECOMPRESS:
+            return stored.data
+        name = f"{slide.name}: level {source}, tile column {tile[0]}, row {tile[1]}"
+        return recompress(stored, name, lambda: encoded(tile))
 
     work = kept if plan.action.keeps_tiles else encoded
     return (frame for _, frame in in_order(pool, work, level.tiles(), ahead=4 * threads))

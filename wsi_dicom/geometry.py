@@ -6,6 +6,7 @@ Spacing is in millimetres per pixel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -136,6 +137,18 @@ class Level:
     def retiled(self, tile_width: int, tile_height: int) -> Level:
         return Level(self.width, self.height, tile_width, tile_height)
 
+    def scale(self, coarser: Level) -> tuple[float, float]:
+        """How many of its pixels one of `coarser` spans, along x and y.
+
+        Levels are halved again and again, and their sizes rounded: where a power of two explains both sizes it is that
+        (readers such as wsidicom want it within 1 %, which small sizes are not), else the quotients.
+        """
+        longer = max(self.width, self.height) / max(coarser.width, coarser.height)
+        power = 2.0 ** round(math.log2(longer))
+        if abs(self.width / power - coarser.width) < 1 and abs(self.height / power - coarser.height) < 1:
+            return power, power
+        return self.width / coarser.width, self.height / coarser.height
+
 
 @dataclass(frozen=True, slots=True)
 class Pyramid:
@@ -177,11 +190,9 @@ class Pyramid:
         return (self.base.width / level.width + self.base.height / level.height) / 2
 
     def level_spacing(self, index: int) -> Spacing | None:
-        """Spacing of a level, from the ratio of the sizes along each axis."""
         if self.spacing is None:
             return None
-        level = self.level(index)
-        return self.spacing.scaled(self.base.width / level.width, self.base.height / level.height)
+        return self.spacing.scaled(*self.base.scale(self.level(index)))
 
     def best_level(self, downsample: float) -> int:
         """The coarsest level that is at least as fine as `downsample` asks (0.5 % of slack for rounded sizes)."""

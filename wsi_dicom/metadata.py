@@ -40,10 +40,10 @@ class SlideMetadata:
     """Scanner, optics and identifiers of a slide. None, or empty, means that the source does not tell.
 
     `objective_power` is the nominal magnification (20.0 for 20x). `icc_profile` is the profile of the level pixels as
-    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none. `losses` is
-    the whole history of lossy compression, oldest first, of a source that tells more than its last step.
-    `identifiers` holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything else
-    that the source says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
+    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none.
+    `imaged_depth_um` is how deep the scanned volume is. `identifiers` holds DICOM keywords of identifiers that a DICOM
+    source carries. `properties` holds everything else that the source says, by the source's own names (Aperio's
+    `ScanScope ID`, for instance); it may name a patient.
     """
 
     manufacturer: str | None = None
@@ -56,7 +56,7 @@ class SlideMetadata:
     barcode: str | None = None
     slide_identifier: str | None = None
     optical_paths: tuple[OpticalPath, ...] = ()
-    losses: tuple[LossyStep, ...] = ()
+    imaged_depth_um: float | None = None
     identifiers: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -76,5 +76,5 @@ def parse_moment(text: str, *patterns: str) -> datetime | None:
             moment = datetime.strptime(text, pattern)
         except ValueError:
             continue
-        return moment if moment.year >= 1900 else None
+        return moment if 1900 <= moment.year < 2100 else None
     return None

@@ -28,7 +28,7 @@ from wsi_dicom.codecs.transfer_syntaxes import (
     RLE,
     transfer_syntax_name,
 )
-from wsi_dicom.errors import InvalidRequest, UnsupportedFormat
+from wsi_dicom.errors import CodecError, InvalidRequest, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane
 from wsi_dicom.slide import AssociatedImage, Encoding, ImageFlavor, Slide
 
@@ -176,8 +176,8 @@ class ConversionPlan:
 def make_plan(slide: Slide, options: PlanOptions, container: Container) -> ConversionPlan:
     """Plans every picture of `slide` for `container`.
 
-    Raises CodecError when no compression can hold its pixels, UnsupportedFormat when the container holds one plane and
-    the slide has more.
+    Raises CodecError when the compression cannot hold its pixels, UnsupportedFormat when the container holds one plane
+    and the slide has more.
     """
     planes = slide.pyramid.planes
     if len(planes) > 1 and not container.planes:
@@ -196,7 +196,7 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
         quality=options.quality,
         smooth=options.smooth,
         associated={
-            flavor: _plan_associated(image, options, container)
+            flavor: _plan_associated(slide.name, image, options, container)
             for flavor, image in slide.associated.items()
             if container.associated and flavor not in options.left_out
         },
@@ -260,7 +260,9 @@ def _plan_level(slide: Slide, number: int, options: PlanOptions, container: Cont
     # a strip is no tile, unless it may be copied
     if stored is None and _is_strip(source):
         output = source.retiled(options.tile_width or TILE_SIDE, options.tile_height or TILE_SIDE)
-    encoding = _new_encoding(slide.pyramid.pixel_format, slide.lossy_method(number) is None, options, stored)
+    encoding = _new_encoding(
+        slide.name, slide.pyramid.pixel_format, slide.lossy_method(number) is None, options, stored
+    )
     return LevelPlan(output, Action.ENCODE, encoding, number, sparse)
 
 
@@ -288,7 +290,7 @@ def _output_level(source: Level, options: PlanOptions, container: Container) -> 
 
 def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions) -> tuple[LevelPlan, ...]:
     lossless = slide.lossy_method(0) is None
-    encoding = _new_encoding(slide.pyramid.pixel_format, lossless, options, slide.encoding(0))
+    encoding = _new_encoding(slide.name, slide.pyramid.pixel_format, lossless, options, slide.encoding(0))
     levels = []
     level = base.output
     while level.tile_count > 1:
@@ -297,7 +299,7 @@ def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions) -> tupl
     return tuple(levels)
 
 
-def _plan_associated(image: AssociatedImage, options: PlanOptions, container: Container) -> AssociatedPlan:
+def _plan_associated(name: str, image: AssociatedImage, options: PlanOptions, container: Container) -> AssociatedPlan:
     stored = image.encoded()
     if stored is not None and not options.reencode:
         jpeg = stored.encoding.transfer_syntax == JPEG_BASELINE
@@ -305,17 +307,22 @@ def _plan_associated(image: AssociatedImage, options: PlanOptions, container: Co
             return AssociatedPlan(Action.RECOMPRESS, recompressed(stored.encoding))
         if stored.encoding.transfer_syntax in container.transfer_syntaxes:
             return AssociatedPlan(Action.COPY, stored.encoding)
-    encoding = _new_encoding(image.pixel_format, image.lossy_method is None, options, None)
+    encoding = _new_encoding(name, image.pixel_format, image.lossy_method is None, options, None)
     return AssociatedPlan(Action.ENCODE, encoding)
 
 
-def _new_encoding(pixel_format: PixelFormat, lossless: bool, options: PlanOptions, stored: Encoding | None) -> Encoding:
+def _new_encoding(
+    name: str, pixel_format: PixelFormat, lossless: bool, options: PlanOptions, stored: Encoding | None
+) -> Encoding:
     """Lossless pixels are never made lossy without being asked; 16 bits do not fit JPEG baseline."""
     compression = options.compression
     if compression is None:
         compression = Compression.JPEG2000 if lossless or pixel_format.bits > 8 else Compression.JPEG
     elif compression is Compression.JPEG_XL_RECOMPRESS and lossless:
         compression = Compression.JPEG_XL
-    encoding = codec_for(compression.transfer_syntax).encoding(pixel_format, lossless=compression.lossless)
+    try:
+        encoding = codec_for(compression.transfer_syntax).encoding(pixel_format, lossless=compression.lossless)
+    except CodecError as error:
+        raise CodecError(f"{name}: {error}; choose another compression") from error
     sampling = options.sampling or (stored.sampling if stored is not None else None)
     return replace(encoding, sampling=sampling)

@@ -13,7 +13,7 @@ import platform
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,14 +50,6 @@ def describe_file(path: Path, sop_instance_uid: str | None = None) -> FileRecord
     return FileRecord(
         path.name, status.st_size, digest, _local(datetime.fromtimestamp(status.st_mtime)), sop_instance_uid
     )
-
-
-def describe_source(path: Path) -> list[FileRecord]:
-    """The file; of a folder every file in it, named from there."""
-    if not path.is_dir():
-        return [describe_file(path)]
-    found = sorted(file for file in path.rglob("*") if file.is_file())
-    return [replace(describe_file(file), name=file.relative_to(path).as_posix()) for file in found]
 
 
 def software_versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Region
 from wsi_dicom.slide import Pixels, Slide
@@ -25,11 +26,11 @@ def read_region(
     into: Pixels | None = None,
     tiles: Callable[[int, int], Pixels] | None = None,
 ) -> Pixels:
-    """The pixels of `region` of a level, shape (region.height, region.width, samples); white outside the picture.
+    """The pixels of `region` of a level, shape (region.height, region.width, samples); background outside the picture.
 
-    Given `absent`, the tiles (column, row) that the slide lacks are not read, stay white, and are added to it. Given
-    `into`, of that shape, the pixels are put there, and it is returned. `tiles` gives the pixels of a tile by column
-    and row, where the slide itself should not be asked.
+    Given `absent`, the tiles (column, row) that the slide lacks are not read, stay background, and are added to it.
+    Given `into`, of that shape, the pixels are put there, and it is returned. `tiles` gives the pixels of a tile by
+    column and row, where the slide itself should not be asked.
     Memory is bounded by the region and one tile. Raises InvalidRequest (nothing asked for, or more than `max_pixels`),
     OutOfBounds (no such level), CorruptInput, CodecError.
     """
@@ -43,7 +44,7 @@ def read_region(
         )
     pixels = empty_pixels(region, slide.pyramid.pixel_format) if into is None else into
     if absent is not None or region.intersection(grid.bounds) != region:
-        pixels[:] = np.iinfo(pixels.dtype).max
+        pixels[:] = background_samples(slide.background, slide.pyramid.pixel_format)
     for column, row in grid.tiles(region):
         if absent is not None and slide.absent(level, column, row, plane):
             absent.add((column, row))

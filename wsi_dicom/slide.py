@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 from numpy.typing import NDArray
 
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
-from wsi_dicom.metadata import SlideMetadata
+from wsi_dicom.metadata import LossyStep, SlideMetadata
 
 Pixels: TypeAlias = NDArray[Any]
 """(height, width, samples), uint8 or uint16; samples is 3 (red, green, blue) or 1 (gray)."""
@@ -49,16 +49,22 @@ class EncodedTile(NamedTuple):
     encoding: Encoding
 
 
+WHITE = (255, 255, 255)
+BLACK = (0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     """What a user may say about how a source is read.
 
     `background` (red, green, blue) is what a tile that the source lacks, or a pixel that it holds as transparent, looks
     like. `padding` rounds width and height of flat pictures up to its multiples, in background colour.
+    `tolerant`: tiles that lie outside of their file fail when they are read; else it is refused at once, as truncated.
     """
 
-    background: tuple[int, int, int] = (255, 255, 255)
+    background: tuple[int, int, int] = WHITE
     padding: int = 1
+    tolerant: bool = False
 
 
 AS_FOUND = SourceOptions()
@@ -94,6 +100,8 @@ class Slide(Protocol):
     pyramid: Pyramid
     metadata: SlideMetadata
     associated: Mapping[ImageFlavor, AssociatedImage]
+    background: tuple[int, int, int]
+    """What a missing tile, and what is transparent, looks like: red, green, blue, 0..255."""
     sparse: bool
     """Whether so much of the slide was never scanned that it should stay absent: `absent` tells where."""
 
@@ -113,6 +121,14 @@ class Slide(Protocol):
 
         None when nothing was lost that the source knows of.
         """
+        ...
+
+    def losses(self, level: int) -> tuple[LossyStep, ...]:
+        """The whole history of lossy compression of the stored pixels, as far as the source tells it, oldest first."""
+        ...
+
+    def derivation(self, level: int) -> str | None:
+        """What the source says of how these pixels came from those of the scanner; None when they are its own."""
         ...
 
     def stored_bytes(self, level: int) -> int:
@@ -150,7 +166,15 @@ class SlideBase(Slide):
     """What slides have in common unless they say otherwise: dense, and read tile by tile; a context manager."""
 
     files: tuple[Path, ...] = ()
+    background: tuple[int, int, int] = WHITE
     sparse: bool = False
+
+    def losses(self, level: int) -> tuple[LossyStep, ...]:
+        method = self.lossy_method(level)
+        return () if method is None else (LossyStep(method),)
+
+    def derivation(self, level: int) -> str | None:
+        return None
 
     def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
         return False

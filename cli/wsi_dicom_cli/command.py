@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -10,7 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
-from wsi_dicom.errors import WsiError
+from wsi_dicom.errors import WsiError, system_error_line
+from wsi_dicom_cli.log import show_log
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -22,7 +24,10 @@ class _OneLineErrors(click.Command):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         name = kwargs.get("prog_name") or Path(sys.argv[0]).name
         warnings.filterwarnings("ignore", module="pydicom")  # it warns of each odd value in other people's files
+        # threads for numpy's linear algebra, which we do not use, would spin for a tenth of a second (measured)
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         signal.signal(signal.SIGTERM, _interrupt)
+        show_log()
         try:
             result = super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.UsageError as error:
@@ -35,9 +40,7 @@ class _OneLineErrors(click.Command):
         except WsiError as error:
             _fail(f"{name}: {error}")
         except OSError as error:
-            # what no layer below could name better: the system's own words, and the file if it told one
-            where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{name}: {where}{error.strerror or error}")
+            _fail(f"{name}: {system_error_line(error)}")
         sys.exit(result if isinstance(result, int) else 0)
 
 
@@ -46,8 +49,34 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+class Option(click.Option):
+    """An option that --help shows below a heading; a switch by the one spelling that makes a difference."""
+
+    def __init__(self, *names: Any, heading: str, **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.heading = heading
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        if record is None or not self.secondary_opts:
+            return record
+        return (self.secondary_opts if self.default is True else self.opts)[0], record[1]
+
+
 class Command(_OneLineErrors):
     """A command whose on/off options may be written as Orthanc's tools do: --pyramid=1 beside --pyramid."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
+        for option in sorted(options, key=lambda option: not isinstance(option, Option)):  # those of all commands last
+            record = option.get_help_record(ctx)
+            if record is not None:
+                heading = option.heading if isinstance(option, Option) else "Options"
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         switches = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from wsi_dicom import __version__
+from wsi_dicom_cli.log import show_all_of_log
 
 if TYPE_CHECKING:
     from wsi_dicom.stores.local import LocalStore
@@ -46,9 +47,7 @@ def verbose_option(command: Decorated) -> Decorated:
 
     def switch_on(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         if value:
-            import logging
-
-            logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+            show_all_of_log()
 
     return click.option(
         "--verbose/--no-verbose", callback=switch_on, expose_value=False, help="Log what is done, to standard error."

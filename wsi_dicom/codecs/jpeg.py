@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from wsi_dicom.codecs.jpeg_markers import end_of_stream, parse_header
+from wsi_dicom.codecs.jpeg_markers import EOI, SOF3, JpegHeader, end_of_stream, parse_header
 from wsi_dicom.codecs.stream_shape import check_shape
 from wsi_dicom.codecs.transfer_syntaxes import (
     JPEG_BASELINE,
@@ -12,11 +12,43 @@ from wsi_dicom.codecs.transfer_syntaxes import (
     JPEG_LOSSLESS,
     JPEG_LOSSLESS_SV1,
 )
+from wsi_dicom.codecs.ycbcr import to_rgb
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 
 _SUBSAMPLING: Final = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}
+
+
+_NOISE: Final = bytes(number * 89 % 255 for number in range(1, 512))
+"""Without FF, which would begin a marker."""
+
+
+def _check_whole(data: bytes, header: JpegHeader) -> None:
+    """libjpeg fills what is missing with gray, and only mutters. Raises CodecError."""
+    end = end_of_stream(data)
+    if end is None:
+        raise CodecError("the JPEG stream is cut off: it does not end with FF D9")
+    first = data.find(EOI, header.scan_offset)  # in the scan of a baseline stream it can only be the end
+    if header.baseline and first != end - len(EOI):
+        raise CodecError(f"the JPEG stream ends after {first + len(EOI)} of its {end} bytes")
+
+
+def check_scan(data: bytes) -> None:
+    """Raises CodecError when the scan of a baseline stream ends before its last block, whatever markers follow it.
+
+    imagecodecs passes on no warning of libjpeg. So noise is put behind the scan: who has come to an end never reads it.
+    """
+    from imagecodecs import Jpeg8Error, jpeg8_decode
+
+    end = end_of_stream(data) or len(data)
+    followed = data[: end - len(EOI)] + _NOISE + EOI
+    try:
+        same = (jpeg8_decode(data) == jpeg8_decode(followed)).all()
+    except (Jpeg8Error, ValueError) as error:
+        raise CodecError(f"JPEG decoding failed: {error}") from error
+    if not same:
+        raise CodecError("the JPEG stream is cut off: its scan ends too early")
 
 
 class JpegCodec:
@@ -58,13 +90,18 @@ class JpegCodec:
 
         header = parse_header(tile.data)
         check_shape("JPEG", header.shape, width, height, pixel_format)
-        if end_of_stream(tile.data) is None:  # libjpeg would fill what is missing with gray
-            raise CodecError("the JPEG stream is cut off: it does not end with FF D9")
+        _check_whole(tile.data, header)
         stored = None  # libjpeg reads the colour from the stream; only a silent stream needs the photometric value
         if pixel_format.samples == 3 and header.colour is None:
             stored = "RGB" if tile.encoding.photometric == "RGB" else "YCBCR"
+        shown = "RGB" if stored else None
+        # libjpeg undoes no lossless stream's YCbCr
+        ycbcr = header.sof == SOF3 and pixel_format.samples == 3 and (header.colour == "YCbCr" or stored == "YCBCR")
+        if ycbcr:
+            stored = shown = "YCBCR"
         try:
-            pixels: Pixels = jpeg8_decode(tile.data, colorspace=stored, outcolorspace="RGB" if stored else None)
+            pixels: Pixels = jpeg8_decode(tile.data, colorspace=stored, outcolorspace=shown)
         except (Jpeg8Error, ValueError) as error:
             raise CodecError(f"JPEG decoding failed: {error}") from error
-        return pixels.reshape(height, width, pixel_format.samples)
+        pixels = pixels.reshape(height, width, pixel_format.samples)
+        return to_rgb(pixels) if ycbcr else pixels

@@ -17,6 +17,8 @@ from wsi_dicom.errors import CodecError
 SOI: Final = b"\xff\xd8"
 EOI: Final = b"\xff\xd9"
 SOF0: Final = 0xC0
+SOF3: Final = 0xC3
+"""Lossless (T.81 annex H)."""
 SOF55: Final = 0xF7
 """JPEG-LS (T.87 C.1.1)."""
 _START_OF_FRAME: Final = frozenset({*range(0xC0, 0xD0), SOF55}) - {0xC4, 0xC8, 0xCC}  # not DHT, JPG, DAC

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsi_dicom.codecs.jpeg import JpegCodec
-from wsi_dicom.codecs.jpegxl_header import boxes, parse_header
+from wsi_dicom.codecs.jpegxl_header import holds_jpeg, parse_header
 from wsi_dicom.codecs.stream_shape import check_shape
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE, JPEG_XL, JPEG_XL_LOSSLESS, JPEG_XL_RECOMPRESSION
 from wsi_dicom.errors import CodecError
@@ -46,7 +46,7 @@ class JpegXlCodec:
         from imagecodecs import jpegxl_decode
 
         check_shape("JPEG XL", parse_header(tile.data), width, height, pixel_format)
-        if any(kind == b"jbrd" for kind, _ in boxes(tile.data)):  # what rebuilds a JPEG stream (ISO 18181-2 9.9)
+        if holds_jpeg(tile.data):
             jpeg = restore(tile.data, largest=2 * width * height * pixel_format.samples + (1 << 16))
             return self._jpeg.decode(EncodedTile(jpeg, _as_jpeg(tile.encoding)), width, height, pixel_format)
         try:

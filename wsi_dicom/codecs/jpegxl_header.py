@@ -1,4 +1,4 @@
-"""JPEG XL streams by their image header (ISO 18181-1 annex D), bare or in boxes (ISO 18181-2); never decoded."""
+"""JPEG XL streams by their headers (ISO 18181-1 annexes D and F), bare or in boxes (ISO 18181-2); never decoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _CONTAINER: Final = b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a"
 _LONGEST_HEADER: Final = 64
 _RATIOS: Final = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 """Width to height, for the values 1 to 7 of `ratio` (D.2)."""
-_GRAY: Final = 1
+_GRAY: Final = 1  # values of colour_space (D.3.5)
+_XYB: Final = 2
+_CUSTOM: Final = 2  # of white_point and primaries
 
 
 class _Bits:
@@ -23,6 +25,10 @@ class _Bits:
         self._value = int.from_bytes(data, "little")
         self._left = 8 * len(data)
 
+    def align(self) -> None:
+        """On to the next whole byte."""
+        self.take(self._left % 8)
+
     def take(self, count: int) -> int:
         self._left -= count
         if self._left < 0:
@@ -30,6 +36,10 @@ class _Bits:
         value = self._value & ((1 << count) - 1)
         self._value >>= count
         return value
+
+    def enum(self) -> int:
+        """Enum (B.2.8)."""
+        return self.choice((0, 0), (1, 0), (2, 4), (18, 6))
 
     def choice(self, *options: tuple[int, int]) -> int:
         """U32 (B.2.2): two bits choose between four pairs of (what is added, number of bits)."""
@@ -57,18 +67,27 @@ def parse_header(data: bytes) -> StreamShape:
     return _image_header(data)[0]
 
 
-def is_xyb(data: bytes) -> bool:
-    """Whether the colours are XYB, as they are in whatever lost something on its way from pixels. Raises CodecError."""
+def is_lossless(data: bytes) -> bool:
+    """Whether the first frame is Modular, and its colours are not XYB: all else lost something. Raises CodecError.
+
+    That of a stream with an ICC profile, whose frames lie behind it in a coding of its own, counts for lossy.
+    """
     return _image_header(data)[1]
 
 
+def holds_jpeg(data: bytes) -> bool:
+    """Whether a JPEG stream can be restored from the stream: box jbrd (ISO 18181-2 9.9). Raises CodecError."""
+    return any(kind == b"jbrd" for kind, _ in boxes(data))
+
+
 def _image_header(data: bytes) -> tuple[StreamShape, bool]:
-    """Shape, and whether the colours are XYB."""
+    """Shape, and what `is_lossless` tells."""
     bits = _Bits(_beginning(data))
     height, width = _size(bits)
-    if bits.take(1):  # everything is as it mostly is
-        return StreamShape(width, height, 3, 8), True
-    if bits.take(1) and bits.take(6):  # orientation, intrinsic size, preview, animation
+    if bits.take(1):  # everything is as it mostly is, and XYB
+        return StreamShape(width, height, 3, 8), False
+    extended = bits.take(1)
+    if extended and bits.take(6):  # orientation, intrinsic size, preview, animation
         raise CodecError("a JPEG XL stream that is turned, or has a preview or several pictures, cannot be read")
     if bits.take(1):
         raise CodecError("a JPEG XL stream of floating-point samples cannot be read")
@@ -76,12 +95,47 @@ def _image_header(data: bytes) -> tuple[StreamShape, bool]:
     bits.take(1)  # whether buffers of 16 bits do
     if bits.choice((0, 0), (1, 0), (2, 4), (1, 12)):
         raise CodecError("a JPEG XL stream with more than its colours cannot be read")
-    xyb = bool(bits.take(1))
-    gray = False
-    if not bits.take(1):  # not sRGB
-        bits.take(1)  # whether there is an ICC profile
-        gray = bits.choice((0, 0), (1, 0), (2, 4), (18, 6)) == _GRAY
-    return StreamShape(width, height, 1 if gray else 3, depth), xyb
+    xyb = bits.take(1)
+    space, has_profile = _colours(bits)
+    shape = StreamShape(width, height, 1 if space == _GRAY else 3, depth)
+    return shape, not (xyb or has_profile) and _is_modular(bits, bool(extended))
+
+
+def _colours(bits: _Bits) -> tuple[int, bool]:
+    """Colour space, and whether there is an ICC profile (D.3.5)."""
+    if bits.take(1):  # sRGB
+        return 0, False
+    has_profile, space = bool(bits.take(1)), bits.enum()
+    if has_profile:
+        return space, True
+    if space != _XYB:
+        if bits.enum() == _CUSTOM:  # white point
+            _skip_chromaticities(bits, 1)
+        if space != _GRAY and bits.enum() == _CUSTOM:  # primaries
+            _skip_chromaticities(bits, 3)
+        if bits.take(1):
+            bits.take(24)  # gamma
+        else:
+            bits.enum()  # transfer function
+    bits.enum()  # rendering intent
+    return space, False
+
+
+def _skip_chromaticities(bits: _Bits, points: int) -> None:
+    for _ in range(2 * points):
+        bits.choice((0, 19), (1 << 19, 19), (1 << 20, 20), (1 << 21, 21))
+
+
+def _is_modular(bits: _Bits, extended: bool) -> bool:
+    """From behind the colours: whether the first frame says so (F.2). What is seldom in between counts for lossy."""
+    if extended and not bits.take(1):  # tone mapping of its own
+        return False
+    extensions, default_transform = bits.take(2), bits.take(1)
+    if extensions or not default_transform:
+        return False
+    bits.align()
+    all_default = bits.take(1)
+    return not all_default and bits.take(2) == 0 and bits.take(1) == 1  # a regular frame, encoded as Modular
 
 
 def _beginning(data: bytes) -> bytes:

@@ -6,6 +6,8 @@ from typing import Final
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+DEFLATED_EXPLICIT_VR: Final = "1.2.840.10008.1.2.1.99"
+EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 RLE: Final = "1.2.840.10008.1.2.5"
 DEFLATED_IMAGE_FRAME: Final = "1.2.840.10008.1.2.8.1"
 JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
@@ -25,6 +27,9 @@ HTJ2K: Final = "1.2.840.10008.1.2.4.203"
 
 NATIVE: Final = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
 """Pixels without compression or encapsulation."""
+
+UNENCAPSULATED: Final = NATIVE | {DEFLATED_EXPLICIT_VR, EXPLICIT_VR_BIG_ENDIAN}
+"""All that files with such pixels may be written in: the last two change the data set itself, and are only read."""
 
 ALWAYS_LOSSY: Final = frozenset({JPEG_BASELINE, JPEG_EXTENDED, JPEG_XL_RECOMPRESSION})
 """Syntaxes whose pixels went through a lossy compression, whatever the header tells. The others in `lossy_method` may

@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -49,6 +50,9 @@ _ENUMERATED: Final = {
     "BurnedInAnnotation": ("YES", "NO"),
 }
 
+_ORTHONORMAL: Final = 1e-3
+"""How far products of the directions of a slide may be from 0 and 1: scanners round them."""
+
 _ADOPTED: Final = frozenset(
     {
         "StudyInstanceUID",
@@ -63,7 +67,7 @@ _ADOPTED: Final = frozenset(
 """Put in place by `adopt_identifiers`, or true already."""
 
 _LABEL_ONLY: Final = frozenset({"LabelText", "BarcodeValue"})
-_COMPLETED: Final = frozenset({"SpecimenDescriptionSequence", "TotalPixelMatrixOriginSequence"})
+COMPLETED: Final = frozenset({"SpecimenDescriptionSequence", "TotalPixelMatrixOriginSequence"})
 """Sequences whose items may leave out what we know: it is filled in."""
 
 
@@ -87,6 +91,7 @@ def check_additions(additions: Dataset, where: str = "dataset") -> None:
         if allowed is not None and element.value not in allowed:
             raise InvalidRequest(f"{where}: {element.keyword} must be one of {', '.join(allowed)}")
     _check_depth_of_field(additions, where)
+    _check_orientation(additions, where)
     _check_items(additions, where)
 
 
@@ -95,6 +100,22 @@ def _check_depth_of_field(additions: Dataset, where: str) -> None:
         missing = [k for k in ("NumberOfFocalPlanes", "DistanceBetweenFocalPlanes") if additions.get(k) is None]
         if missing:
             raise InvalidRequest(f"{where}: ExtendedDepthOfField YES needs {' and '.join(missing)} as well")
+
+
+def _check_orientation(additions: Dataset, where: str) -> None:
+    """Two directions on the slide, of the rows and of the columns (PS3.3 C.8.12.4.1.4)."""
+    given = additions.get("ImageOrientationSlide")
+    if given is None or given == "":
+        return
+    values = np.atleast_1d(np.array(given, dtype=float))
+    if len(values) == 6:
+        directions = values.reshape(2, 3)
+        if np.allclose(directions @ directions.T, np.eye(2), atol=_ORTHONORMAL):
+            return
+    raise InvalidRequest(
+        f"{where}: ImageOrientationSlide must be six numbers, two directions of length 1 at a right angle, "
+        "such as 0, -1, 0, -1, 0, 0"
+    )
 
 
 def _check_items(additions: Dataset, where: str) -> None:
@@ -141,7 +162,7 @@ def apply_additions(dataset: Dataset, additions: Dataset, image: ImageDescriptio
         if keyword == "OpticalPathSequence":
             _complete_optical_paths(dataset, element.value, image)
         else:
-            dataset.add(_completed(element, dataset) if keyword in _COMPLETED else element)
+            dataset.add(_completed(element, dataset) if keyword in COMPLETED else element)
 
 
 def merged(general: Dataset, particular: Dataset) -> Dataset:

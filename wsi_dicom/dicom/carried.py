@@ -8,6 +8,7 @@ private attributes, whose meaning only their maker knows.
 from __future__ import annotations
 
 import logging
+import re
 from copy import deepcopy
 from typing import Final
 
@@ -15,9 +16,9 @@ from pydicom import config
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.valuerep import validate_value
+from pydicom.valuerep import PersonName, validate_value
 
-from wsi_dicom.dicom.additions import check_additions
+from wsi_dicom.dicom.additions import COMPLETED, check_additions
 from wsi_dicom.dicom.header import Instance, reading
 from wsi_dicom.errors import CorruptInput, InvalidRequest
 
@@ -87,6 +88,9 @@ _TOGETHER: Final = (
 _OF_PIXELS: Final = ("ICCProfile", "ColorSpace", "ObjectiveLensPower", "PaletteColorLookupTableSequence")
 """Of an optical path: what belongs to the pixels of an image, and is not true of labels. SlideMetadata tells it."""
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+"""Characters that no text of DICOM has (PS3.5 6.1.3)."""
+
 _NUMBERS_IN_WORDS: Final = ("DS", "IS")
 
 
@@ -133,22 +137,39 @@ def _is_placed(found: Dataset) -> bool:
     )
 
 
-def _remove_unwritable(dataset: Dataset, name: str) -> None:
-    """Removes private elements and values that their VR does not allow, at any depth."""
+def _remove_unwritable(dataset: Dataset, name: str) -> bool:
+    """Removes private elements, and values that their VR does not allow, at any depth; whether there were such values.
+
+    A code, or a step of a preparation, without one of its values says nothing or something else: it goes as a whole.
+    """
+    broken = False
     for element in list(dataset):
-        if element.VR == "SQ":
-            for item in element.value:
-                _remove_unwritable(item, name)
-        if element.tag.is_private or not _is_writable(element):
+        if element.tag.is_private:
             del dataset[element.tag]
-            if not element.tag.is_private:
-                logger.warning("%s: the value of %s is invalid and not carried over", name, element.keyword)
+            continue
+        writable = _is_writable(element)
+        if writable and element.VR == "SQ" and element.value:
+            whole = [item for item in element.value if not _remove_unwritable(item, name) or _is_completed(element)]
+            writable = bool(whole)
+            element.value = whole
+        if not writable:
+            broken = True
+            del dataset[element.tag]
+            logger.warning("%s: the value of %s is invalid and not carried over", name, element.keyword)
+    return broken
+
+
+def _is_completed(sequence: DataElement) -> bool:
+    """Whether what is missing in its items is filled in with what we know."""
+    return sequence.keyword in (*COMPLETED, "OpticalPathSequence")
 
 
 def _is_writable(element: DataElement) -> bool:
     if not element.keyword or element.VR not in dictionary_VR(element.tag):  # such as "US or SS"
         return False
     values = element.value if element.VM > 1 else [element.value]
+    if any(_CONTROL.search(str(value)) for value in values if isinstance(value, str | PersonName)):
+        return False
     try:
         for value in values:
             validate_value(element.VR, str(value) if element.VR in _NUMBERS_IN_WORDS else value, config.RAISE)

@@ -37,24 +37,24 @@ MOMENTS: Final = frozenset({
 
 KEPT: Final = frozenset({
     # not in the table, and needed
-    "SpecificCharacterSet", "ImageType", "SOPClassUID", "Modality", "VolumetricProperties", "Manufacturer",
-    "ManufacturerModelName", "SoftwareVersions", "FrameType", "DerivationCodeSequence", "DerivationImageSequence",
-    "ReferencedSeriesSequence", "ReferencedInstanceSequence", "ReferencedSOPClassUID", "PurposeOfReferenceCodeSequence",
-    "ContributingEquipmentSequence", "PatientIdentityRemoved", "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence", "SpecimenDescriptionSequence", "SpecimenPreparationSequence",
-    "SpecimenTypeCodeSequence", "PrimaryAnatomicStructureSequence", "PrimaryAnatomicStructureModifierSequence",
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "Modality", "VolumetricProperties", "FrameType",
+    "DerivationCodeSequence", "DerivationImageSequence", "ReferencedSeriesSequence", "ReferencedInstanceSequence",
+    "ReferencedSOPClassUID", "PurposeOfReferenceCodeSequence", "ContributingEquipmentSequence",
+    "SpecimenDescriptionSequence", "SpecimenTypeCodeSequence", "PrimaryAnatomicStructureSequence",
     "ContainerTypeCodeSequence", "XOffsetInSlideCoordinateSystem", "YOffsetInSlideCoordinateSystem",
-    "ZOffsetInSlideCoordinateSystem", "PositionReferenceIndicator",
-    "WholeSlideMicroscopyImageFrameTypeSequence",
+    "ZOffsetInSlideCoordinateSystem", "WholeSlideMicroscopyImageFrameTypeSequence",
     # X/Z/U*: with other UIDs
     "SourceImageSequence", "ReferencedImageSequence",
 })
 
-KEPT_IN_ITEMS: Final = frozenset({
-    # texts that are what they should be only inside of sequences: of codes, optical paths, dimensions
-    "OpticalPathIdentifier", "OpticalPathDescription", "DimensionDescriptionLabel",
-    "CodeValue", "LongCodeValue", "URNCodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning",
-})
+KEPT_TEXTS: Final = {
+    # by the sequence in whose items they are what they should be; "" is the data set itself
+    "": ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "PositionReferenceIndicator"),
+    "ContributingEquipmentSequence": ("Manufacturer", "ManufacturerModelName", "SoftwareVersions"),
+    "OpticalPathSequence": ("OpticalPathIdentifier", "OpticalPathDescription"),
+    "OpticalPathIdentificationSequence": ("OpticalPathIdentifier",),
+    "DimensionIndexSequence": ("DimensionDescriptionLabel",),
+}
 # fmt: on
 
 TECHNICAL_GROUPS: Final = frozenset({0x0018, 0x0020, 0x0022, 0x0028, 0x0048, 0x5200})

@@ -10,11 +10,12 @@ from pydicom.uid import UID
 from wsi_dicom.codecs.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, NATIVE
 from wsi_dicom.dicom import image_modules, slide_modules
 from wsi_dicom.dicom.additions import adopt_identifiers, apply_additions
+from wsi_dicom.dicom.assumptions import SPACING_NOMINAL, tell_assumption
 from wsi_dicom.dicom.character_sets import set_character_set
 from wsi_dicom.dicom.description import ImageDescription, ImagedVolume
 from wsi_dicom.dicom.frame_positions import add_dimensions, add_frame_groups
 from wsi_dicom.dicom.optical_paths import add_optical_paths, drop_untold_light
-from wsi_dicom.dicom.place import add_place, add_shared_groups
+from wsi_dicom.dicom.place import add_place, add_shared_groups, is_nominal
 from wsi_dicom.dicom.settings import DEFAULT_SETTINGS, SeriesSettings
 from wsi_dicom.dicom.uids import (
     IMPLEMENTATION_CLASS_UID,
@@ -57,6 +58,9 @@ def image_dataset(
     add_shared_groups(dataset, image, volume)
     image_modules.add_references(dataset, identity, image)
     apply_additions(dataset, additions, image)
+    for assumption in (image.image_comments, SPACING_NOMINAL if is_nominal(image) else None):
+        if assumption is not None:
+            tell_assumption(dataset, assumption)
     drop_untold_light(dataset)
     set_character_set(dataset, settings.character_set)
     add_frame_groups(dataset, image, volume)

@@ -19,17 +19,27 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from wsi_dicom.dicom.assumptions import assumptions_in
 from wsi_dicom.dicom.confidentiality_profile import (
     EMPTIED,
     KEPT,
-    KEPT_IN_ITEMS,
+    KEPT_TEXTS,
     MOMENTS,
     REPLACED,
     STANDARD_UID_ROOT,
     TECHNICAL_GROUPS,
     TECHNICAL_VRS,
 )
-from wsi_dicom.errors import InvalidRequest, NotFound
+from wsi_dicom.dicom.structured_content import (
+    LOCALIZATION,
+    cleaned_codes,
+    cleaned_content,
+    cleaned_steps,
+    complete_localization,
+    holds_codes,
+)
+from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.given_file import read_given_text
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
@@ -40,8 +50,6 @@ _LONGEST_KEY: Final = 1 << 16
 _MOST_DAYS: Final = 3650
 _PER_FRAME_GROUPS: Final = 0x52009230
 _NO_DATE: Final = {"DA": "19000101", "TM": "000000", "DT": "19000101000000"}
-_STEP_ITEMS: Final = "SpecimenPreparationStepContentItemSequence"
-_KEPT_TEXTS: Final = ("121041", "111705")  # DCM: identifiers of a specimen and of its parent
 
 
 class DatePolicy(StrEnum):
@@ -66,15 +74,7 @@ def secret_key(text: str) -> bytes:
 
 def read_key(path: Path) -> bytes:
     """The key in a file. Raises NotFound, InvalidRequest."""
-    try:
-        with path.open("rb") as file:
-            return secret_key(file.read(_LONGEST_KEY).decode())
-    except FileNotFoundError as error:
-        raise NotFound(f"{path}: no such file") from error
-    except OSError as error:
-        raise InvalidRequest(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{path}: a key is text, in UTF-8") from error
+    return secret_key(read_given_text(path, _LONGEST_KEY))
 
 
 def pseudonym(name: str, moment: datetime, key: bytes) -> str:
@@ -83,9 +83,17 @@ def pseudonym(name: str, moment: datetime, key: bytes) -> str:
     return f"{moment:%y%m%d-%H%M}-{digest.hex()[:4]}"
 
 
+def pseudonymous(name: str, patient_id: str, moment: datetime, key: bytes) -> tuple[str, str]:
+    """Patient's Name and ID to show in public: a pseudonym, which others may share, and a keyed hash of the ID.
+
+    The ID is the same at any moment, and the one that `deidentify` gives. Without an original it stands for the name.
+    """
+    return pseudonym(name, moment, key), DeidentifyOptions(key).identifier(patient_id or name)
+
+
 @dataclass(frozen=True, slots=True)
 class DeidentifyOptions:
-    """`pseudonym` becomes Patient's Name and ID; without one the name is empty and the ID a keyed hash."""
+    """`pseudonym` becomes Patient's Name; without one the name is empty. The ID is a keyed hash of the original."""
 
     key: bytes = field(default_factory=random_key, repr=False)
     dates: DatePolicy = DatePolicy.REMOVE
@@ -123,7 +131,8 @@ def deidentify(dataset: Dataset, options: DeidentifyOptions) -> None:
     patient = str(dataset.get("PatientID") or dataset.get("PatientName") or dataset.StudyInstanceUID)
     _Cleaning(options, timedelta(options.days(patient))).clean(dataset)
     if options.pseudonym is not None:
-        dataset.PatientName = dataset.PatientID = options.pseudonym
+        dataset.PatientName = options.pseudonym
+        dataset.PatientID = dataset.PatientID or options.identifier(patient)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     _tell(dataset, options)
 
@@ -135,7 +144,8 @@ def _tell(dataset: Dataset, options: DeidentifyOptions) -> None:
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "wsi-dicom: Basic Application Confidentiality Profile"
     methods = code("113100", "DCM", "Basic Application Confidentiality Profile")
-    if dataset.SpecimenDescriptionSequence[0].get("SpecimenPreparationSequence"):
+    contents = ("SpecimenPreparationSequence", LOCALIZATION)
+    if any(specimen.get(keyword) for specimen in dataset.SpecimenDescriptionSequence for keyword in contents):
         methods.extend(code("113104", "DCM", "Clean Structured Content Option"))
     temporal = "Retain Longitudinal Temporal Information"
     if options.dates is DatePolicy.KEEP:
@@ -157,76 +167,72 @@ class _Cleaning:
     options: DeidentifyOptions
     shift: timedelta
 
-    def clean(self, dataset: Dataset, *, nested: bool = False) -> None:
+    def clean(self, dataset: Dataset, where: str = "") -> None:
+        """`where`: keyword of the sequence that the data set is an item of."""
         for tag in list(dataset.keys()):
             if tag == _PER_FRAME_GROUPS:
                 continue
             element = dataset[tag]
-            if not self._stays(element, nested=nested):
+            if not self._stays(element, where):
                 del dataset[tag]
 
-    def _stays(self, element: DataElement, *, nested: bool) -> bool:
+    def _stays(self, element: DataElement, where: str) -> bool:
         """Changes the element as it has to be; False when it has to go."""
         keyword, technical = element.keyword, element.tag.group in TECHNICAL_GROUPS
-        kept = keyword in KEPT or (nested and keyword in KEPT_IN_ITEMS)
+        kept = keyword in KEPT or keyword in KEPT_TEXTS.get(where, ())
         if not keyword:  # private, or unknown
             return False
-        if keyword in MOMENTS and self.options.dates is not DatePolicy.REMOVE:
-            self._move(element)
-        elif keyword in EMPTIED:
+        if keyword in MOMENTS and self._moves(element):
+            return True
+        if keyword in EMPTIED:
             element.clear()
         elif element.is_empty:
-            return kept or technical or keyword in REPLACED
+            return kept or technical or keyword in REPLACED or keyword == "SpecimenPreparationSequence"
         elif keyword in REPLACED:
             element.value = _NO_DATE.get(element.VR) or self.options.identifier(str(element.value))
         elif element.VR == "UI":
             element.value = _mapped(element, self.options.uid)
+        elif keyword == "ImageComments" and not where:
+            element.value = assumptions_in(str(element.value))
+            return not element.is_empty
         elif keyword == "SpecimenPreparationSequence":
-            self._clean_preparation(element)
+            element.value = cleaned_steps(element.value, self.options.identifier)
+        elif keyword == LOCALIZATION:
+            element.value = cleaned_content(element.value, self.options.identifier)
+            return not element.is_empty
         elif kept or (technical and element.VR in TECHNICAL_VRS):
             if element.VR == "SQ":
-                for item in element.value:
-                    self.clean(item, nested=True)
+                self._clean_items(element)
         else:
             return False
         return True
 
-    def _move(self, element: DataElement) -> None:
-        """A date is moved by whole days; the time of day stays."""
+    def _clean_items(self, sequence: DataElement) -> None:
+        if holds_codes(sequence.keyword):
+            sequence.value = cleaned_codes(sequence.value)
+            return
+        for item in sequence.value:
+            self.clean(item, sequence.keyword)
+        if sequence.keyword == "SpecimenDescriptionSequence":
+            complete_localization(sequence.value)
+
+    def _moves(self, element: DataElement) -> bool:
+        """A date is moved by whole days; the time of day stays. False when the policy, or the date, does not let it."""
+        if self.options.dates is DatePolicy.REMOVE:
+            return False
         if self.options.dates is DatePolicy.SHIFT and element.VR != "TM" and not element.is_empty:
-            element.value = _mapped(element, self._moved)
+            try:
+                element.value = _mapped(element, self._moved)
+            except ValueError:
+                return False
+        return True
 
     def _moved(self, text: str) -> str:
-        """A DA or DT; what tells less than the day, or lies before the calendar, becomes no date."""
-        if len(text) < len("YYYYMMDD"):
-            return _NO_DATE["DA"]
+        """A DA or DT. Raises ValueError for one that tells less than the day, is impossible, or leaves the calendar."""
         day = date(int(text[:4]), int(text[4:6]), int(text[6:8]))
         if day - date.min < self.shift:
-            return _NO_DATE["DA"]
+            raise ValueError(f"{self.shift} cannot be taken from {day}")
         return f"{day - self.shift:%Y%m%d}{text[8:]}"
-
-    def _clean_preparation(self, element: DataElement) -> None:
-        """Codes stay, of what texts there are only identifiers, replaced (PS3.15 E.3.4)."""
-        for step in element.value:
-            items = (_cleaned(item, self.options) for item in step.get(_STEP_ITEMS) or ())
-            setattr(step, _STEP_ITEMS, [item for item in items if item is not None])
-
-
-def _cleaned(item: Dataset, options: DeidentifyOptions) -> Dataset | None:
-    from pydicom.dataset import Dataset
-
-    names = item.get("ConceptNameCodeSequence")
-    concept = names[0].get("CodeValue") if names else None
-    cleaned = Dataset()
-    cleaned.ValueType = item.get("ValueType")
-    cleaned.ConceptNameCodeSequence = names
-    if cleaned.ValueType == "CODE":
-        cleaned.ConceptCodeSequence = item.get("ConceptCodeSequence")
-    elif cleaned.ValueType == "TEXT" and concept in _KEPT_TEXTS:
-        cleaned.TextValue = options.identifier(str(item.get("TextValue")))
-    else:
-        return None
-    return cleaned
 
 
 def _mapped(element: DataElement, change: Callable[[str], str]) -> str | list[str]:

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.geometry import Level, PixelFormat, Plane, Spacing
 from wsi_dicom.metadata import LossyStep, OpticalPath
 from wsi_dicom.slide import Encoding, ImageFlavor
 
-FramePosition: TypeAlias = tuple[int, int, Plane]
-"""Tile column, tile row and plane that a frame shows."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramePositions:
+    """Which tile, of which plane, each frame shows: int64 arrays of shape (frames,), counted from 0."""
+
+    columns: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    focal_planes: NDArray[np.int64]
+    optical_paths: NDArray[np.int64]
+
+    @classmethod
+    def of_places(cls, level: Level, planes: Sequence[Plane], places: ArrayLike) -> Self:
+        """From the numbers that the frames have in the order of TILED_FULL: all tiles of each of `planes` in turn."""
+        plane, tile = np.divmod(np.asarray(places).astype(np.int64), level.tile_count)
+        rows, columns = np.divmod(tile, level.columns)
+        optical_paths, focal_planes = np.array(planes, np.int64)[plane].T
+        return cls(columns, rows, focal_planes, optical_paths)
+
+    def __len__(self) -> int:
+        return len(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +70,7 @@ class ImageDescription:
     value is written, and a comment that says so.
 
     `optical_paths`, empty: one, brightfield. `focal_spacing_um` None: the planes share the volume's depth evenly.
-    `positions` None: all frames in the order of TILED_FULL; else TILED_SPARSE, and one for each frame of this instance.
+    `positions` None: all frames in the order of TILED_FULL; else TILED_SPARSE, with those of this instance's frames.
     `absent_color` (red, green, blue) is what tiles without a frame should be shown in.
     """
 
@@ -69,7 +90,7 @@ class ImageDescription:
     focal_planes: int = 1
     focal_spacing_um: float | None = None
     optical_paths: tuple[OpticalPath, ...] = ()
-    positions: Sequence[FramePosition] | None = None
+    positions: FramePositions | None = None
     concatenation: Concatenation | None = None
     absent_color: tuple[int, int, int] | None = None
 
@@ -106,7 +127,7 @@ class ImageDescription:
     @property
     def image_type(self) -> list[str]:
         """The four values of Image Type (PS3.3 C.8.12.4.1.1)."""
-        original = not (self.resampled or self.reencoded)
+        original = not (self.resampled or self.reencoded or self.derivation_description)
         return [
             "ORIGINAL" if original else "DERIVED",
             "PRIMARY",

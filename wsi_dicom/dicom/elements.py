@@ -18,27 +18,33 @@ _LONG_FORM: Final = frozenset(
 )
 _DEEPEST: Final = 32
 
-_EXPLICIT: Final = struct.Struct("<HH2sH")
-_IMPLICIT: Final = struct.Struct("<HHI")
-_LENGTH: Final = struct.Struct("<I")
-
 
 class ElementWalker:
-    """Steps through little-endian elements of a file; after each (tag, length) the caller reads or skips the value."""
+    """Steps through the elements of a file; after each (tag, length) the caller reads or skips the value."""
 
-    def __init__(self, file: BinaryIO, *, implicit_vr: bool) -> None:
-        self._file = file
+    vr: bytes = b""
+    """The value representation of the element at hand, as an explicit one tells it."""
+    skipped: list[tuple[int, int]] | None = None
+    """Where the caller wants it, (offset, length) of the values that `skip` goes past."""
+
+    def __init__(self, file: BinaryIO, *, implicit_vr: bool, big_endian: bool = False) -> None:
+        self.byte_order = ">" if big_endian else "<"
+        """As `struct` writes it, of numbers within values too."""
+        self.file = file
         self._implicit = implicit_vr
         self._depth = 0
+        self._explicit_head = struct.Struct(self.byte_order + "HH2sH")
+        self._implicit_head = struct.Struct(self.byte_order + "HHI")
+        self._long_length = struct.Struct(self.byte_order + "I")
 
     def elements(self, length: int = UNDEFINED) -> Iterator[tuple[int, int]]:
         """(tag, length) of the elements of a data set: of `length` bytes, or up to its delimiter or the file's end."""
-        end = None if length == UNDEFINED else self._file.tell() + length
-        while end is None or self._file.tell() < end:
-            head = self._file.read(8)
+        end = None if length == UNDEFINED else self.file.tell() + length
+        while end is None or self.file.tell() < end:
+            head = self.file.read(8)
             if len(head) < 8:
                 return
-            group, element, size = _IMPLICIT.unpack(head)
+            group, element, size = self._implicit_head.unpack(head)
             tag = group << 16 | element
             if tag == _ITEM_END:
                 return
@@ -48,42 +54,47 @@ class ElementWalker:
 
     def items(self, length: int) -> Iterator[int]:
         """Length of each item of a sequence; the caller consumes the item."""
-        end = None if length == UNDEFINED else self._file.tell() + length
+        end = None if length == UNDEFINED else self.file.tell() + length
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise CorruptInput(f"{self._file.name} has sequences nested more than {_DEEPEST} deep")
-        while end is None or self._file.tell() < end:
-            group, element, size = _IMPLICIT.unpack(self.value(8))
+            raise CorruptInput(f"{self.file.name} has sequences nested more than {_DEEPEST} deep")
+        while end is None or self.file.tell() < end:
+            group, element, size = self._implicit_head.unpack(self.value(8))
             tag = group << 16 | element
             if tag == _SEQUENCE_END:
                 break
             if tag != ITEM:
-                raise CorruptInput(f"{self._file.name} has no item where one is due, at byte {self._file.tell() - 8}")
+                raise CorruptInput(f"{self.file.name} has no item where one is due, at byte {self.file.tell() - 8}")
             yield size
         self._depth -= 1
 
     def value(self, length: int) -> bytes:
         """The value of the element at hand. Only for small ones: at most 64 KiB."""
-        data = self._file.read(length) if length <= 0xFFFF else b""
+        data = self.file.read(length) if length <= 0xFFFF else b""
         if len(data) < length:
-            raise CorruptInput(f"{self._file.name} breaks off, or has a bad length, at byte {self._file.tell()}")
+            raise CorruptInput(f"{self.file.name} breaks off, or has a bad length, at byte {self.file.tell()}")
         return data
 
     def skip(self, length: int) -> None:
         """Goes past the value of the element at hand."""
         if length != UNDEFINED:
-            self._file.seek(length, 1)
+            if self.skipped is not None:
+                self.skipped.append((self.file.tell(), length))
+            self.file.seek(length, 1)
             return
+        # Of unknown kind, and a sequence all the same: written with implicit VR (PS3.5 6.2.2).
+        implicit, self._implicit = self._implicit, self._implicit or self.vr == b"UN"
         for item_length in self.items(length):
             self.skip_item(item_length)
+        self._implicit = implicit
 
     def skip_item(self, length: int) -> None:
         if length != UNDEFINED:
-            self._file.seek(length, 1)
+            self.skip(length)
             return
         for _tag, element_length in self.elements(length):
             self.skip(element_length)
 
     def _explicit_length(self, head: bytes) -> int:
-        _group, _element, vr, length = _EXPLICIT.unpack(head)
-        return int(_LENGTH.unpack(self.value(4))[0]) if vr in _LONG_FORM else int(length)
+        _group, _element, self.vr, length = self._explicit_head.unpack(head)
+        return int(self._long_length.unpack(self.value(4))[0]) if self.vr in _LONG_FORM else int(length)

@@ -7,7 +7,6 @@ length, in the bytes that the file will hold, and never are data sets.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from wsi_dicom.dicom.description import FramePosition, ImageDescription, ImagedVolume
+from wsi_dicom.dicom.description import FramePositions, ImageDescription, ImagedVolume
 from wsi_dicom.dicom.place import focal_spacing_um, image_spacing
 from wsi_dicom.dicom.uids import SeriesIdentity
 from wsi_dicom.dicom.values import decimal
@@ -88,52 +87,52 @@ def _dimension(identity: SeriesIdentity, pointer: int, group: int, label: str) -
 
 
 def _records(
-    positions: Iterable[FramePosition], dataset: Dataset, image: ImageDescription, volume: ImagedVolume
+    positions: FramePositions, dataset: Dataset, image: ImageDescription, volume: ImagedVolume
 ) -> NDArray[Any]:
     """One record for each frame: an item of the sequence."""
     level = image.level
-    columns, rows, planes = (np.array(axis) for axis in zip(*positions, strict=True))
-    paths, focal = planes[:, 0], planes[:, 1]
-    axes = [columns, rows]
-    axes += [focal] if image.focal_planes > 1 else []
-    axes += [paths] if len(image.optical_paths) > 1 else []
-    names = [str(path.OpticalPathIdentifier).encode() for path in dataset.get("OpticalPathSequence") or ()]
-    longest = max(map(len, names), default=0)
-    width = longest + (longest & 1)
+    axes = [positions.columns, positions.rows]
+    axes += [positions.focal_planes] if image.focal_planes > 1 else []
+    axes += [positions.optical_paths] if len(image.optical_paths) > 1 else []
+    names = _path_names(dataset)
+    width = len(names[0]) if names else 0
     layout = _layout(len(axes), width)
-    records = np.empty(len(columns), [(part.name, part.type) for part in layout])
-    for part in layout:
-        if part.header:
-            records[part.name] = np.void(part.header)
-    records["indices"] = np.stack(axes, axis=1) + 1
+    blank = b"".join(part.header or bytes(np.dtype(part.type).itemsize) for part in layout)
+    records = np.frombuffer(bytearray(blank) * len(positions), [(part.name, part.type) for part in layout])
+    for number, axis in enumerate(axes):
+        records["indices"][:, number] = axis + 1
     if names:
-        records["path"] = np.array([name.ljust(width) for name in names])[paths]
-    x, y = columns * level.tile_width, rows * level.tile_height
-    records["column"], records["row"] = x + 1, y + 1
-    for name, offsets in zip(("x", "y", "z"), _offsets(dataset, image, volume, x, y, focal), strict=True):
+        records["path"] = np.array(names)[positions.optical_paths]
+    records["column"] = positions.columns * level.tile_width + 1
+    records["row"] = positions.rows * level.tile_height + 1
+    for name, offsets in zip(("x", "y", "z"), _offsets(dataset, image, volume, positions), strict=True):
         records[name] = _decimals(offsets)
     return records
 
 
+def _path_names(dataset: Dataset) -> list[bytes]:
+    """Identifiers of the optical paths as the data set's character set encodes them, padded to one even length."""
+    encoding = convert_encodings(dataset.get("SpecificCharacterSet"))[0]
+    names = [str(path.OpticalPathIdentifier).encode(encoding) for path in dataset.get("OpticalPathSequence") or ()]
+    longest = max(map(len, names), default=0)
+    return [name.ljust(longest + (longest & 1)) for name in names]
+
+
 def _offsets(
-    dataset: Dataset,
-    image: ImageDescription,
-    volume: ImagedVolume,
-    x: NDArray[np.int64],
-    y: NDArray[np.int64],
-    focal: NDArray[np.int64],
+    dataset: Dataset, image: ImageDescription, volume: ImagedVolume, positions: FramePositions
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Of each frame's first pixel: along the slide's axes in mm, mm, and, for the height, in micrometres."""
     spacing = image_spacing(image, volume)
     origin = dataset.TotalPixelMatrixOriginSequence[0]
-    along_rows = np.array(dataset.ImageOrientationSlide[:3], dtype=float) * spacing.x_mm
-    along_columns = np.array(dataset.ImageOrientationSlide[3:], dtype=float) * spacing.y_mm
-    moved = np.outer(x, along_rows) + np.outer(y, along_columns)
+    tile_mm = image.level.tile_width * spacing.x_mm, image.level.tile_height * spacing.y_mm
+    to_right = np.array(dataset.ImageOrientationSlide[:3], dtype=float) * tile_mm[0]
+    down = np.array(dataset.ImageOrientationSlide[3:], dtype=float) * tile_mm[1]
+    moved = np.outer(positions.columns, to_right) + np.outer(positions.rows, down)
     height = float(origin.get("ZOffsetInSlideCoordinateSystem") or 0) + moved[:, 2] * 1000
     return (
         float(origin.XOffsetInSlideCoordinateSystem) + moved[:, 0],
         float(origin.YOffsetInSlideCoordinateSystem) + moved[:, 1],
-        height + focal * focal_spacing_um(image, volume),
+        height + positions.focal_planes * focal_spacing_um(image, volume),
     )
 
 

@@ -8,25 +8,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
 
-from wsi_dicom.codecs.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
-from wsi_dicom.errors import CorruptInput, NotFound, StoreError, UnsupportedFormat
+from wsi_dicom.codecs.transfer_syntaxes import (
+    DEFLATED_EXPLICIT_VR,
+    EXPLICIT_VR_BIG_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
+from wsi_dicom.dicom.deflated import InflatingReader, inflate_to_file
+from wsi_dicom.dicom.elements import ElementWalker
+from wsi_dicom.errors import CorruptInput, NotFound, StoreError
 
 PER_FRAME_FUNCTIONAL_GROUPS: Final = 0x52009230
 
 _LARGEST_HEADER: Final = 64 << 20
 
-_UNREADABLE_DATASETS: Final = {
-    "1.2.840.10008.1.2.1.99": "deflated",
-    "1.2.840.10008.1.2.2": "big endian",
-}
-"""Transfer syntaxes that change how the data set itself is written."""
+_LARGEST_PRIVATE: Final = 1 << 16
+"""Bytes of a private element that is read. Some hold whole pictures, and nobody asks for any."""
 
 _MALFORMED: Final = (
     AttributeError,
@@ -46,9 +49,10 @@ _MALFORMED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One DICOM file. `header` ends before the per-frame functional groups and the pixel data, at byte `end`.
+    """One DICOM file. `header` ends before the per-frame functional groups and the pixel data.
 
     Per-frame groups of a large sparse level are hundreds of thousands of data sets: they are walked, never loaded.
+    `header` lacks the private elements of more than 64 KiB.
     """
 
     path: Path
@@ -59,10 +63,31 @@ class Instance:
     series_uid: str
     study_uid: str
     end: int
+    """The byte of the file at which the header ends; of the inflated data set, if that is deflated."""
+    deflated_from: int | None = None
+    """The byte of the file at which a deflated data set begins."""
 
     @property
-    def implicit_vr(self) -> bool:
-        return self.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
+    def big_endian(self) -> bool:
+        return self.transfer_syntax == EXPLICIT_VR_BIG_ENDIAN
+
+    def walker(self, file: BinaryIO) -> ElementWalker:
+        """Over the elements at which `file`, one of `open_data_set`, stands."""
+        implicit_vr = self.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
+        return ElementWalker(file, implicit_vr=implicit_vr, big_endian=self.big_endian)
+
+    def open_data_set(self) -> BinaryIO:
+        """The file where the header ends; a deflated one inflated to a temporary file.
+
+        Raises OSError, CorruptInput (does not inflate), UnsupportedFormat (inflates to more than 4 GiB).
+        """
+        file: BinaryIO = self.path.open("rb")
+        if self.deflated_from is not None:
+            with file as deflated:
+                deflated.seek(self.deflated_from)
+                file = inflate_to_file(deflated)
+        file.seek(self.end)
+        return file
 
 
 class _BoundedReader(io.BufferedReader):
@@ -96,21 +121,20 @@ def reading(path: Path) -> Iterator[None]:
 def read_instance(path: Path) -> Instance:
     """The header of a DICOM Part 10 file (PS3.10).
 
-    Raises NotFound, StoreError (cannot be read), CorruptInput (not DICOM, or without the UIDs that every file has),
-    UnsupportedFormat (deflated or big-endian data set).
+    Raises NotFound, StoreError (cannot be read), CorruptInput (not DICOM, or without the UIDs that every file has).
     """
     with reading(path):
         with _BoundedReader(io.FileIO(path)) as file:
             # Before the data set, since pydicom would inflate a deflated one whole.
-            syntax = _transfer_syntax(file, path)
-            if syntax in _UNREADABLE_DATASETS:
-                raise UnsupportedFormat(
-                    f"{path} is a {_UNREADABLE_DATASETS[syntax]} DICOM file, which is not supported; rewrite it with "
-                    "`dcmconv +te`"
-                )
-            file.seek(0)
-            header = read_partial(file, stop_when=lambda tag, _vr, _length: tag >= PER_FRAME_FUNCTIONAL_GROUPS)
-            end = file.tell()
+            meta = _file_meta(file, path)
+            syntax, deflated_from = text(meta, "TransferSyntaxUID"), None
+            if syntax == DEFLATED_EXPLICIT_VR:
+                deflated_from = file.tell()
+                header, end = _deflated_header(file, meta)
+            else:
+                file.seek(0)
+                header = read_partial(file, stop_when=_stops)
+                end = _read_on(file, header)
         return Instance(
             path=path,
             header=header,
@@ -120,6 +144,7 @@ def read_instance(path: Path) -> Instance:
             series_uid=_uid(header, path, "SeriesInstanceUID"),
             study_uid=_uid(header, path, "StudyInstanceUID"),
             end=end,
+            deflated_from=deflated_from,
         )
 
 
@@ -131,14 +156,59 @@ def text(header: Dataset, keyword: str) -> str:
     return "\\".join(str(v) for v in value) if isinstance(value, MultiValue) else str(value)
 
 
-def _transfer_syntax(file: _BoundedReader, path: Path) -> str:
-    """Of the File Meta Information, group 2, which is explicit little endian always (PS3.10 7.1); "" when absent."""
+def integer(instance: Instance, keyword: str, default: int | None = None, *, low: int = 1, high: int) -> int:
+    """Raises CorruptInput for a value out of bounds, and for none when there is no default."""
+    value = instance.header.get(keyword)
+    if value is None or value == "":
+        if default is None:
+            raise CorruptInput(f"{instance.path} has no {keyword}")
+        return default
+    if not low <= int(value) <= high:
+        raise CorruptInput(f"{instance.path} has {keyword} {value}, which is not between {low} and {high}")
+    return int(value)
+
+
+def _file_meta(file: _BoundedReader, path: Path) -> Dataset:
+    """The File Meta Information, group 2, which is explicit little endian always (PS3.10 7.1)."""
     if file.read(132)[128:] != b"DICM":
         raise CorruptInput(f"{path} is not a DICOM file")
-    meta = read_dataset(
+    return read_dataset(
         file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2
     )
-    return text(meta, "TransferSyntaxUID")
+
+
+def _stops(tag: int, _vr: str | None, length: int) -> bool:
+    private = (tag >> 16) % 2 == 1
+    return tag >= PER_FRAME_FUNCTIONAL_GROUPS or (private and length > _LARGEST_PRIVATE)
+
+
+def _read_on(file: _BoundedReader, header: Dataset) -> int:
+    """Adds what follows large private elements, and tells where the header ends."""
+    implicit_vr, little_endian = header.original_encoding
+    walker = ElementWalker(file, implicit_vr=bool(implicit_vr), big_endian=not little_endian)
+    while True:
+        end = file.tell()
+        tag, length = next(walker.elements(), (PER_FRAME_FUNCTIONAL_GROUPS, 0))
+        if tag >= PER_FRAME_FUNCTIONAL_GROUPS:
+            return end
+        walker.skip(length)
+        header.update(
+            read_dataset(
+                file,
+                bool(implicit_vr),
+                bool(little_endian),
+                stop_when=_stops,
+                parent_encoding=header.original_character_set,
+            )
+        )
+
+
+def _deflated_header(file: _BoundedReader, meta: Dataset) -> tuple[Dataset, int]:
+    """The header behind the file meta information, and the byte of the inflated data set at which it ends."""
+    with _BoundedReader(InflatingReader(file, _LARGEST_HEADER)) as inflating:
+        header = read_dataset(inflating, is_implicit_VR=False, is_little_endian=True, stop_when=_stops)
+        header.file_meta = FileMetaDataset(meta)
+        return header, _read_on(inflating, header)
 
 
 def _uid(header: Dataset, path: Path, keyword: str) -> str:

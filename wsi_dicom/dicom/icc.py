@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.given_file import read_given_file
 
+LARGEST_PROFILE: Final = 64 << 20
 _HEADER_SIZE: Final = 128
 _KNOWS_DEVICE_TO_PCS: Final = (b"scnr", b"mntr", b"spac", b"prtr")
 _BUILT_ON: Final = bytes.fromhex("07e8000100010000 00000000")  # 2024-01-01: lcms would write the present time
@@ -26,6 +29,13 @@ def input_device_profile(profile: bytes | None) -> tuple[bytes, str | None]:
     if profile is not None:
         log.warning("the ICC profile of the slide is not one for RGB input and is replaced by sRGB")
     return _srgb(), "SRGB"
+
+
+def read_profile(path: Path) -> bytes:
+    """A profile that the user gives. Raises NotFound, InvalidRequest."""
+    profile = read_given_file(path, LARGEST_PROFILE)
+    check_profile(profile, str(path))
+    return profile
 
 
 def check_profile(profile: bytes, name: str) -> None:

@@ -12,15 +12,12 @@ from pydicom.valuerep import DSfloat
 from wsi_dicom.codecs.transfer_syntaxes import transfer_syntax_name
 from wsi_dicom.dicom.cielab import cielab_from_srgb
 from wsi_dicom.dicom.description import ImageDescription, ImagedVolume
-from wsi_dicom.dicom.place import is_nominal
 from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE, SeriesIdentity
 from wsi_dicom.dicom.values import clean_text, code, date_time, decimal, reference
 from wsi_dicom.metadata import SlideMetadata
 
 RATIO_TO_MEASURE = "0.00000000000000"
 """Stands for a Lossy Image Compression Ratio that the writer measures: as long as a decimal string may be."""
-
-_NOMINAL = "Spacing and position are nominal: the short side is taken for the 25 mm that a slide is wide."
 
 
 def add_general_image(
@@ -35,9 +32,6 @@ def add_general_image(
     dataset.ContentTime = identity.created.strftime("%H%M%S.%f")
     # the same in every image of the slide: Bio-Formats puts together what was acquired together
     dataset.AcquisitionDateTime = date_time(metadata.acquired or identity.created)
-    comments = [comment for comment in (image.image_comments, _NOMINAL if is_nominal(image) else None) if comment]
-    if comments:
-        dataset.ImageComments = clean_text(" ".join(comments), 10240)
     _add_derivation(dataset, image)
     dataset.LossyImageCompression = "01" if image.lossy else "00"
     if image.lossy:

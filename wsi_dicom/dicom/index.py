@@ -7,9 +7,8 @@ import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
-from typing import Final, NamedTuple, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from wsi_dicom.errors import CorruptInput
 _ITEM_HEAD: Final = struct.Struct("<II")
 _ITEM: Final = 0xE000FFFE  # (FFFE,E000) as one little-endian number
 _SEQUENCE_END: Final = 0xE0DDFFFE
+_ITEM_TAGS: Final = (struct.pack("<I", _ITEM), struct.pack("<I", _SEQUENCE_END))
 _PADDED_END_OF_STREAM: Final = b"\xff\xd9\x00"  # JPEG EOI and JPEG 2000 EOC are the same two bytes
 _STREAM_STARTS: Final = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a")  # JPEG and JPEG-LS, JPEG 2000, JPEG XL
 _MOST_FRAGMENTS: Final = 1 << 24
@@ -33,11 +33,11 @@ class RandomAccessFile:
 
     __slots__ = ("_descriptor", "name", "size")
 
-    def __init__(self, path: Path) -> None:
-        """Raises OSError."""
-        self.name = str(path)
+    def __init__(self, file: BinaryIO) -> None:
+        """The same as `file`, which may be closed then. Raises OSError."""
+        self.name = str(file.name)
         self._descriptor = -1
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = os.dup(file.fileno())
         self.size = os.fstat(self._descriptor).st_size
 
     def __del__(self) -> None:
@@ -78,12 +78,13 @@ class FrameReader(Protocol):
 class PixelData(NamedTuple):
     """Where the pixel data element's value lies; `length` is None for encapsulated frames.
 
-    `extended_offsets` is (offset, length) of the extended offset table's value.
+    `extended_offsets` is (offset, length) of the extended offset table's value. `vr` is empty where VRs are implicit.
     """
 
     offset: int
     length: int | None
     extended_offsets: tuple[int, int] | None
+    vr: bytes = b""
 
 
 class NativeFrames:
@@ -104,22 +105,6 @@ class NativeFrames:
 
     def read(self, frame: int) -> bytes:
         return self._file.read(self._frame_size, self._offset + frame * self._frame_size)
-
-    def first_fragment(self) -> bytes:
-        return self.read(0)
-
-
-class PlanarFrames:
-    """Uncompressed frames stored colour by colour (Planar Configuration 1), given back pixel by pixel."""
-
-    def __init__(self, frames: NativeFrames, samples: int, bytes_per_sample: int) -> None:
-        self.stored_bytes = frames.stored_bytes
-        self._frames = frames
-        self._samples = samples
-        self._kind = np.dtype(f"<u{bytes_per_sample}")
-
-    def read(self, frame: int) -> bytes:
-        return np.frombuffer(self._frames.read(frame), self._kind).reshape(self._samples, -1).T.tobytes()
 
     def first_fragment(self) -> bytes:
         return self.read(0)
@@ -194,10 +179,12 @@ class EncapsulatedFrames:
         fragments, position = [], 0
         while position + 8 <= len(data):
             tag, length = _ITEM_HEAD.unpack_from(data, position)
-            if tag != _ITEM:
+            if tag != _ITEM or position + 8 + length > len(data):
                 return None
             fragments.append(data[position + 8 : min(position + 8 + length, end)])
             position += 8 + length
+            if length % 2 and position < len(data) and data[position : position + 4] not in _ITEM_TAGS:
+                position += 1  # padded, as it must be, by a byte that was not counted
         return b"".join(fragments) if position == len(data) else None
 
     def _read_last(self) -> bytes:
@@ -241,6 +228,8 @@ class EncapsulatedFrames:
                 )
             yield position, length
             position += 8 + length
+            if length % 2 and position < self._limit and self._file.read(4, self._base + position) not in _ITEM_TAGS:
+                position += 1  # as in `_join`
 
     def _scan(self) -> tuple[array[int], array[int]]:
         """Start and end of every frame."""

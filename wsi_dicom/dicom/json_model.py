@@ -25,7 +25,8 @@ from pydicom.valuerep import DA, DT, STANDARD_VR, TM
 
 from wsi_dicom.dicom.additions import FIRST_DATA_GROUP, check_additions
 from wsi_dicom.dicom.specimen_shorthand import without_shorthand
-from wsi_dicom.errors import InvalidRequest, NotFound
+from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.given_file import read_given_text
 
 LARGEST_FILE: Final = 16 << 20
 DEEPEST_NESTING: Final = 16
@@ -76,7 +77,7 @@ def read_dataset(path: Path) -> Dataset:
     names the file and the attribute.
     """
     try:
-        content = _attributes(_loaded(_text(path)))
+        content = _attributes(_loaded(read_given_text(path, LARGEST_FILE)))
     except _BadValue as error:
         raise InvalidRequest(f"{path}: {error}") from error
     return dataset_of(content, str(path))
@@ -93,22 +94,6 @@ def dataset_of(content: Mapping[str, Json], where: str) -> Dataset:
         raise InvalidRequest(f"{where}: {error}") from error
     check_additions(dataset, where)
     return dataset
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError as error:
-        raise NotFound(f"{path}: no such file") from error
-    except OSError as error:
-        raise _BadValue(f"cannot be read: {error.strerror}") from error
-    if len(data) > LARGEST_FILE:
-        raise _BadValue(f"is larger than the {LARGEST_FILE >> 20} MiB allowed for a dataset")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _BadValue(f"is not UTF-8 text (byte {error.start})") from error
 
 
 def _loaded(text: str) -> Json:

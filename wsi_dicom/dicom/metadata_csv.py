@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -21,7 +22,8 @@ from pydicom.dataset import Dataset
 
 from wsi_dicom.dicom.json_model import dataset_of
 from wsi_dicom.dicom.specimen_shorthand import CONTAINER, CONTAINER_FIELDS, SPECIMEN, SPECIMEN_FIELDS
-from wsi_dicom.errors import InvalidRequest, NotFound
+from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.given_file import read_given_text
 
 LARGEST_TABLE: Final = 64 << 20
 FILE_COLUMN: Final = "file"
@@ -49,16 +51,27 @@ class MetadataTable(Mapping[str, Dataset]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def of_slide(self, slide: Path) -> Dataset:
-        """The row of a slide, called by its name or by the end of its path. Raises InvalidRequest when there is none.
+    def of_slides(self, slides: Sequence[Path]) -> list[Dataset]:
+        """The row of each slide, called by its name or by the end of its path.
 
-        A slide must not get the metadata of nobody, still less of somebody else.
+        Raises InvalidRequest when there is none, or when two slides have the same one: a slide must not get the
+        metadata of nobody, still less of somebody else.
         """
+        names = [self._name(slide) for slide in slides]
+        repeated = next((name for name, count in Counter(names).items() if count > 1), None)
+        if repeated is not None:
+            raise InvalidRequest(
+                f"{self._path}: the row of {repeated} fits several slides; tell them apart by their folders, as in "
+                f"batch-1/{repeated}"
+            )
+        return [self._rows[name] for name in names]
+
+    def _name(self, slide: Path) -> str:
         parts = slide.absolute().parts
         for start in range(len(parts)):
             name = PurePosixPath(*parts[start:]).as_posix()
             if name in self._rows:
-                return self._rows[name]
+                return name
         raise InvalidRequest(f"{self._path}: has no row for {slide.name}; add one, or leave the slide out")
 
 
@@ -68,7 +81,7 @@ def read_metadata_csv(path: Path) -> MetadataTable:
     Raises NotFound, InvalidRequest (unreadable, unknown column, two rows of one file, value that does not fit its
     attribute); the message names file, line and column.
     """
-    rows = _rows(path, _text(path))
+    rows = _rows(path, read_given_text(path, LARGEST_TABLE))
     header = next(rows, None)
     if header is None:
         raise InvalidRequest(f"{path}: is empty; its first line names the columns")
@@ -88,22 +101,6 @@ def read_metadata_csv(path: Path) -> MetadataTable:
             raise InvalidRequest(f"{where}: {name} has a row already")
         found[name] = dataset_of(_content(told), where)
     return MetadataTable(path, found)
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_TABLE + 1)
-    except FileNotFoundError as error:
-        raise NotFound(f"{path}: no such file") from error
-    except OSError as error:
-        raise InvalidRequest(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > LARGEST_TABLE:
-        raise InvalidRequest(f"{path}: is larger than the {LARGEST_TABLE >> 20} MiB allowed for a table")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{path}: is not UTF-8 text (byte {error.start}); save it as CSV UTF-8") from error
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:

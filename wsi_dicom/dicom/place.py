@@ -20,6 +20,9 @@ from wsi_dicom.slide import ImageFlavor
 
 _SLIDE_WIDTH_MM: Final = 25.0
 
+_OFFSET_X_MM, _OFFSET_Y_MM = 20.0, 40.0
+"""Where a scan of which nobody says it begins: as Orthanc's tool assumes."""
+
 
 def add_place(dataset: Dataset, identity: SeriesIdentity, image: ImageDescription, settings: SeriesSettings) -> None:
     """Frame of Reference (C.7.4.1), Pyramid (C.7.11.1), Tile Organization (C.8.12.14)."""
@@ -28,8 +31,12 @@ def add_place(dataset: Dataset, identity: SeriesIdentity, image: ImageDescriptio
     if image.flavor is ImageFlavor.VOLUME:
         dataset.PyramidUID = identity.pyramid_uid
     origin = Dataset()
-    origin.XOffsetInSlideCoordinateSystem = decimal(settings.offset_x_mm)
-    origin.YOffsetInSlideCoordinateSystem = decimal(settings.offset_y_mm)
+    origin.XOffsetInSlideCoordinateSystem = decimal(
+        _OFFSET_X_MM if settings.offset_x_mm is None else settings.offset_x_mm
+    )
+    origin.YOffsetInSlideCoordinateSystem = decimal(
+        _OFFSET_Y_MM if settings.offset_y_mm is None else settings.offset_y_mm
+    )
     origin.ZOffsetInSlideCoordinateSystem = "0"
     dataset.TotalPixelMatrixOriginSequence = Sequence([origin])
     dataset.ImageOrientationSlide = ["0", "-1", "0", "-1", "0", "0"]

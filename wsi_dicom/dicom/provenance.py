@@ -30,13 +30,22 @@ _EPIFLUORESCENCE: Final = "111743"  # DCM
 _DATE_TIME: Final = re.compile(r"(\d{8})(\d{2})(\d{2})(\d{2})(?:\.(\d{1,6}))?([+-]\d{4})?")
 
 
-def read_metadata(base: Instance, others: Sequence[Instance], optical_paths: int) -> SlideMetadata:
-    """What the finest level, of so many optical paths, tells; the barcode is often told by the label image alone."""
+def read_metadata(images: Sequence[Instance], others: Sequence[Instance], optical_paths: int) -> SlideMetadata:
+    """What the finest level tells, whose `images` have so many optical paths together.
+
+    The barcode is often told by the label image alone, one of the `others`.
+    """
+    base = images[0]
     with reading(base.path):
         header = base.header
-        described = list(header.get("OpticalPathSequence") or ())[:optical_paths]
+        described = list(header.get("OpticalPathSequence") or ())
+        for image in images[1:]:
+            known = {text(item, "OpticalPathIdentifier") for item in described}
+            more = image.header.get("OpticalPathSequence") or ()
+            described += [item for item in more if text(item, "OpticalPathIdentifier") not in known]
+        described = described[:optical_paths]
         optical_path = described[0] if described else Dataset()
-        power = optical_path.get("ObjectiveLensPower")
+        power, depth = optical_path.get("ObjectiveLensPower"), header.get("ImagedVolumeDepth")
         barcodes = (text(instance.header, "BarcodeValue") for instance in (base, *others))
         return SlideMetadata(
             manufacturer=text(header, "Manufacturer") or None,
@@ -49,6 +58,7 @@ def read_metadata(base: Instance, others: Sequence[Instance], optical_paths: int
             barcode=next(filter(None, barcodes), None),
             optical_paths=tuple(map(_optical_path, described)),
             slide_identifier=text(header, "ContainerIdentifier") or None,
+            imaged_depth_um=depth if depth and 0 < depth < 1e6 else None,
             identifiers={keyword: value for keyword in _IDENTIFIERS if (value := text(header, keyword))},
         )
 

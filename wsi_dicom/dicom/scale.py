@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from wsi_dicom.dicom.assumptions import ASSUMED_WIDTH_MM, WIDTH_ASSUMED
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.geometry import Spacing
 from wsi_dicom.slide import Slide
-
-ASSUMED_WIDTH_MM: Final = 15.0
-"""Width of a slide that tells no spacing: what Orthanc's tool assumes."""
 
 _NOTABLE: Final = 0.02
 """Difference between the user's spacing and the source's, above which there is a warning."""
@@ -63,7 +61,7 @@ def choose_scale(slide: Slide, options: ScaleOptions) -> Scale:
     side = ASSUMED_WIDTH_MM / base.width
     return Scale(
         Spacing(side, side),
-        comment=f"Pixel spacing unknown: an imaged width of {ASSUMED_WIDTH_MM:g} mm was assumed.",
+        comment=WIDTH_ASSUMED,
         warning=f"{slide.name}: tells no pixel spacing; an imaged width of {ASSUMED_WIDTH_MM:g} mm is assumed "
         "(give the real one with --spacing or --imaged-width)",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
+from wsi_dicom.background import background_samples
 from wsi_dicom.codecs import encode_tile
 from wsi_dicom.codecs.transfer_syntaxes import lossy_method
 from wsi_dicom.dicom.additions import adopt_identifiers, check_additions
@@ -22,7 +23,7 @@ from wsi_dicom.dicom.spooled_writer import SpooledWriter
 from wsi_dicom.dicom.uids import SeriesIdentity
 from wsi_dicom.dicom.writer import InstanceWriter
 from wsi_dicom.frames import recompress
-from wsi_dicom.geometry import Level, Pyramid
+from wsi_dicom.geometry import Level
 from wsi_dicom.metadata import LossyStep, OpticalPath
 from wsi_dicom.plan import Action, AssociatedPlan, ConversionPlan, LevelPlan, largest_total
 from wsi_dicom.slide import AssociatedImage, Encoding, ImageFlavor, Slide
@@ -41,8 +42,7 @@ def choose_identity(seed: str | None, additions: Dataset) -> SeriesIdentity:
 class SeriesWriter:
     """Writes the images of `slide` into `folder` as `plan` says. `files` are those complete.
 
-    A level is one file, or more when it is larger than `largest_part` bytes (0: no limit). `background` is what absent
-    tiles should be shown in.
+    A level is one file, or more when it is larger than `largest_part` bytes (0: no limit).
     """
 
     def __init__(
@@ -57,19 +57,18 @@ class SeriesWriter:
         deidentified: DeidentifyOptions | None = None,
         *,
         largest_part: int = 0,
-        background: tuple[int, int, int] = (255, 255, 255),
     ) -> None:
         self._folder, self._slide, self._plan = folder, slide, plan
         self._identity, self._additions, self._settings = identity, additions, settings
         self._deidentified = deidentified
-        self._largest_part, self._background = largest_part, background
+        self._largest_part = largest_part
         self.files: list[Path] = []
         self.warnings: list[str] = []
         base = slide.pyramid.base
         self._comments = scale.comment
         self._spacing = scale.spacing
         self._volume = ImagedVolume(
-            base.width * scale.spacing.x_mm, base.height * scale.spacing.y_mm, _depth_um(slide.pyramid, settings)
+            base.width * scale.spacing.x_mm, base.height * scale.spacing.y_mm, _depth_um(slide, settings)
         )
 
     @contextmanager
@@ -85,21 +84,23 @@ class SeriesWriter:
     def _level_writer(self, number: int) -> InstanceWriter | SpooledWriter:
         level, description = self._plan.levels[number], self._level_description(number)
         largest = largest_total(self._slide, level)
-        if not level.sparse and (not self._largest_part or largest <= self._largest_part):
-            return self._writer(description, largest)
+        whole = self._writer(description, largest)
+        if not level.sparse and (not self._largest_part or largest + whole.header_size <= self._largest_part):
+            return whole
         name = f"level {number}"
 
         def blank() -> bytes:
-            grid, kind = level.output, f"u{self._plan.pixel_format.bits // 8}"
-            shape = grid.tile_height, grid.tile_width, self._plan.pixel_format.samples
-            white = np.full(shape, np.iinfo(kind).max, kind)
-            return encode_tile(white, level.encoding, self._plan.quality)
+            grid, pixel_format = level.output, self._plan.pixel_format
+            shape = grid.tile_height, grid.tile_width, pixel_format.samples
+            tile = np.broadcast_to(background_samples(self._slide.background, pixel_format), shape).copy()
+            return encode_tile(tile, level.encoding, self._plan.quality)
 
         return SpooledWriter(
             self._folder / f"{description.sop_instance_uid}.frames",
             description,
             self._plan.planes,
             largest_part=self._largest_part,
+            header_size=whole.header_size,
             open_instance=self._writer,
             part_uid=lambda part: self._identity.instance_uid(name if part == 1 else f"{name} part {part}"),
             concatenation_uid=self._identity.instance_uid(f"{name} concatenation"),
@@ -119,17 +120,24 @@ class SeriesWriter:
                 )
                 continue
             number += 1
-            frame = self._associated_frame(image, plan)
+            frame = self._associated_frame(flavor, plan)
             description = self._associated_description(flavor, number, image, plan.encoding, plan.action)
             with self._writer(description, len(frame)) as writer:
                 writer.write(frame)
             self.files += writer.files
 
-    def _associated_frame(self, image: AssociatedImage, plan: AssociatedPlan) -> bytes:
+    def _associated_frame(self, flavor: ImageFlavor, plan: AssociatedPlan) -> bytes:
+        image = self._slide.associated[flavor]
+
+        def encoded() -> bytes:
+            return encode_tile(image.pixels(), plan.encoding, self._plan.quality)
+
         stored = image.encoded() if plan.action.keeps_tiles else None
         if stored is None:
-            return encode_tile(image.pixels(), plan.encoding, self._plan.quality)
-        return recompress(stored.data) if plan.action is Action.RECOMPRESS else stored.data
+            return encoded()
+        if plan.action is Action.RECOMPRESS:
+            return recompress(stored, f"{self._slide.name}: {flavor.lower()}", encoded)
+        return stored.data
 
     def _writer(self, description: ImageDescription, largest_total: int) -> InstanceWriter:
         dataset = image_dataset(
@@ -157,27 +165,27 @@ class SeriesWriter:
             instance_number=number + 1,
             sop_instance_uid=self._identity.instance_uid(f"level {number}"),
             level=size,
-            spacing=self._spacing.scaled(finest.width / size.width, finest.height / size.height),
+            spacing=self._spacing.scaled(*finest.scale(size)),
             pixel_format=self._plan.pixel_format,
             encoding=level.encoding,
             resampled=resampled,
             reencoded=not level.action.keeps_tiles and lossy_method(level.encoding.transfer_syntax) is not None,
+            derivation_description=None if resampled else self._slide.derivation(level.source_level),
             lossy=self._losses(level),
             source_uid=self._identity.instance_uid("level 0") if resampled else None,
             image_comments=self._comments,
             focal_planes=self._slide.pyramid.focal_planes,
             focal_spacing_um=self._slide.pyramid.focal_spacing_um,
             optical_paths=self._optical_paths(),
-            absent_color=self._background if level.sparse else None,
+            absent_color=self._slide.background if level.sparse else None,
         )
 
     def _losses(self, level: LevelPlan) -> tuple[LossyStep, ...]:
         slide, source = self._slide, level.source_level
-        told = slide.metadata.losses or _once(slide.lossy_method(source))
         grid = slide.pyramid.level(source)
         raw = len(self._plan.planes) * grid.tile_count * grid.tile_width * grid.tile_height
         ratio = raw * self._plan.pixel_format.bytes_per_pixel / max(1, slide.stored_bytes(source))
-        return _with_ours(told, ratio, level.encoding, level.action)
+        return _with_ours(slide.losses(source), ratio, level.encoding, level.action)
 
     def _optical_paths(self) -> tuple[OpticalPath, ...]:
         """As the slide describes them; numbered when it has several and does not."""
@@ -195,7 +203,7 @@ class SeriesWriter:
         spacing = None
         if flavor is ImageFlavor.THUMBNAIL:
             finest = self._plan.levels[0].output
-            spacing = self._spacing.scaled(finest.width / image.width, finest.height / image.height)
+            spacing = self._spacing.scaled(*finest.scale(size))
         return ImageDescription(
             flavor=flavor,
             instance_number=number,
@@ -211,11 +219,13 @@ class SeriesWriter:
         )
 
 
-def _depth_um(pyramid: Pyramid, settings: SeriesSettings) -> float:
-    """As the user says, else from the first focal plane to the last, and not 0."""
+def _depth_um(slide: Slide, settings: SeriesSettings) -> float:
+    """As the user says, else the source, else all focal planes together, and not 0."""
     if settings.imaged_depth_mm is not None:
         return settings.imaged_depth_mm * 1000
-    return max(1.0, pyramid.focal_planes * (pyramid.focal_spacing_um or 0.0))
+    if slide.metadata.imaged_depth_um is not None:
+        return slide.metadata.imaged_depth_um
+    return max(1.0, slide.pyramid.focal_planes * (slide.pyramid.focal_spacing_um or 0.0))
 
 
 def _with_ours(

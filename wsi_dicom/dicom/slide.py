@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -14,47 +14,50 @@ from pydicom.dataset import Dataset
 
 from wsi_dicom.background import background_samples
 from wsi_dicom.codecs import codec_for
-from wsi_dicom.codecs.jpeg_markers import parse_header
-from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE, NATIVE
+from wsi_dicom.codecs.transfer_syntaxes import NATIVE
 from wsi_dicom.dicom.carried import carried_attributes
-from wsi_dicom.dicom.header import Instance, read_instance
+from wsi_dicom.dicom.header import Instance, read_instance, text
 from wsi_dicom.dicom.image import ImageAttributes, image_flavor, open_body, read_attributes
 from wsi_dicom.dicom.index import FrameReader
-from wsi_dicom.dicom.positions import FramePositions, FullTiling, Tiling, sparse_tiling
+from wsi_dicom.dicom.levels import Stack, group_levels, level_tiling
+from wsi_dicom.dicom.photometric import stored_encoding
+from wsi_dicom.dicom.position_cache import PositionCache
 from wsi_dicom.dicom.provenance import read_metadata
 from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
-from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SlideBase
+from wsi_dicom.metadata import LossyStep
+from wsi_dicom.slide import WHITE, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SlideBase
 
 logger = logging.getLogger(__name__)
 
 Color: TypeAlias = tuple[int, int, int]
 
 _LARGEST_ASSOCIATED: Final = 256 << 20
-_WHITE: Final = (255, 255, 255)
 
 
 class _Picture:
-    """One total pixel matrix: an instance, or all those of a concatenation."""
+    """One total pixel matrix: an instance, all those of a concatenation, or several of either with its planes."""
 
-    def __init__(self, parts: Sequence[ImageAttributes], background: Color | None) -> None:
-        """`parts` in the order of their frames. Raises NotFound, StoreError, CorruptInput, UnsupportedFormat."""
+    def __init__(self, stacks: Sequence[Stack], background: Color | None, cache: PositionCache | None = None) -> None:
+        """Raises NotFound, StoreError, CorruptInput, UnsupportedFormat."""
+        parts = [part for stack in stacks for part in stack]
         first = parts[0]
-        self.name = str(first.instance.path)
+        self.name, self.header = str(first.instance.path), first.instance.header
         self.level = first.level
         self.pixel_format = first.pixel_format
         self.lossy = next((part.lossy for part in parts if part.lossy), ())
-        bodies = [open_body(part) for part in parts]
-        self._readers: tuple[FrameReader, ...] = tuple(body.frames for body in bodies)
+        bodies = [[open_body(part, cache) for part in stack] for stack in stacks]
+        self._readers: tuple[FrameReader, ...] = tuple(body.frames for stack in bodies for body in stack)
         self.stored_bytes = sum(reader.stored_bytes for reader in self._readers)
-        self._first_frames = tuple(part.first_frame - first.first_frame for part in parts)
-        self.tiling = _tiling(parts, [body.positions for body in bodies])
-        self.encoding = _stored_encoding(first.encoding, self._readers[0])
+        self._first_frames = (0, *accumulate(part.frames for part in parts))[:-1]
+        self.tiling = level_tiling(stacks, [[body.positions for body in stack] for stack in bodies])
+        self.encoding = stored_encoding(first.instance, first.encoding, self._readers[0])
+        self._samples = first.samples
         # A stream of 12 bits may stand only in an image of 12 bits, which the standard does not allow any more.
-        whole_samples = first.bits_stored == first.pixel_format.bits or self.encoding.transfer_syntax in NATIVE
-        self.copied_encoding = self.encoding if whole_samples else None
-        self._absent_pixel = background_samples(background or first.absent_color or _WHITE, first.pixel_format)
+        whole = first.samples.bits == first.samples.stored.bits or self.encoding.transfer_syntax in NATIVE
+        self.copied_encoding = self.encoding if whole and first.samples.copied else None
+        self._absent_pixel = background_samples(background or first.absent_color or WHITE, first.pixel_format)
 
     @property
     def lossy_method(self) -> str | None:
@@ -75,12 +78,13 @@ class _Picture:
         return self._readers[part].read(frame - self._first_frames[part]) or None
 
     def pixels(self, column: int, row: int, plane: Plane) -> Pixels:
-        level, pixel_format = self.level, self.pixel_format
+        level, samples = self.level, self._samples
         data = self.read(column, row, plane)
         if data is None:
             return np.tile(self._absent_pixel, (level.tile_height, level.tile_width, 1))
         codec = codec_for(self.encoding.transfer_syntax)
-        return codec.decode(EncodedTile(data, self.encoding), level.tile_width, level.tile_height, pixel_format)
+        tile = EncodedTile(data, self.encoding)
+        return samples.pixels(codec.decode(tile, level.tile_width, level.tile_height, samples.stored))
 
 
 class _Associated:
@@ -126,7 +130,9 @@ class DicomSlide(SlideBase):
     others may still use need not call `close` at all.
     """
 
-    def __init__(self, instances: Sequence[Instance], background: Color | None = None) -> None:
+    def __init__(
+        self, instances: Sequence[Instance], background: Color | None = None, cache: PositionCache | None = None
+    ) -> None:
         """Raises as `open_series`."""
         self.instances = tuple(instances)
         self.files = tuple(instance.path for instance in instances)
@@ -134,9 +140,9 @@ class DicomSlide(SlideBase):
         self.study_uid = instances[0].study_uid
         self.name = self.series_uid
         images = _images(instances)
-        volume = _levels([image for image in images if image.flavor is ImageFlavor.VOLUME], self.series_uid)
-        base = volume[0][0]
-        self._pictures = tuple(_Picture(parts, background) for parts in volume)
+        volume = group_levels([image for image in images if image.flavor is ImageFlavor.VOLUME], self.series_uid)
+        base = volume[0][0][0]
+        self._pictures = tuple(_Picture(stacks, background, cache) for stacks in volume)
         tiling = self._pictures[0].tiling
         self.pyramid = Pyramid(
             tuple(picture.level for picture in self._pictures),
@@ -147,11 +153,11 @@ class DicomSlide(SlideBase):
             (base.focal_spacing_um or tiling.focal_spacing_um) if tiling.focal_planes > 1 else None,
         )
         self.sparse = not all(picture.tiling.complete for picture in self._pictures)
-        told = read_metadata(base.instance, instances, tiling.optical_paths)
-        self.metadata = replace(told, losses=self._pictures[0].lossy)
-        self._base, self._background = base.instance, background
+        self.metadata = read_metadata([stack[0].instance for stack in volume[0]], instances, tiling.optical_paths)
+        self.background = background or base.absent_color or WHITE
+        self._base, self._background_given = base.instance, background is not None
         self.associated: Mapping[ImageFlavor, AssociatedImage] = {
-            flavor: _Associated(_Picture([image], background))
+            flavor: _Associated(_Picture([[image]], background))
             for flavor in (ImageFlavor.LABEL, ImageFlavor.OVERVIEW, ImageFlavor.THUMBNAIL)
             if (image := _largest([image for image in images if image.flavor is flavor])) is not None
         }
@@ -165,7 +171,7 @@ class DicomSlide(SlideBase):
         for instance in self.instances:  # the label's text is told by the label's image alone
             if "LabelText" in instance.header and (told := carried_attributes(instance)).get("LabelText"):
                 carried.add(told["LabelText"])
-        if self._background is not None and "RecommendedAbsentPixelCIELabValue" in carried:
+        if self._background_given and "RecommendedAbsentPixelCIELabValue" in carried:
             del carried.RecommendedAbsentPixelCIELabValue
         return carried
 
@@ -174,6 +180,16 @@ class DicomSlide(SlideBase):
 
     def encoding(self, level: int) -> Encoding | None:
         return self._picture(level).copied_encoding
+
+    def losses(self, level: int) -> tuple[LossyStep, ...]:
+        """The last step may have no ratio, when the image does not tell it."""
+        return self._picture(level).lossy
+
+    def derivation(self, level: int) -> str | None:
+        header = self._picture(level).header
+        if text(header, "ImageType").split("\\")[0] != "DERIVED":
+            return None
+        return text(header, "DerivationDescription") or "Derived before"
 
     def lossy_method(self, level: int) -> str | None:
         return self._picture(level).lossy_method
@@ -204,11 +220,13 @@ class DicomSlide(SlideBase):
         return pictures[level]
 
 
-def open_series(files: Sequence[Path], background: Color | None = None) -> DicomSlide:
+def open_series(
+    files: Sequence[Path], background: Color | None = None, cache: PositionCache | None = None
+) -> DicomSlide:
     """Opens the whole-slide images among `files`, all of one series.
 
     `background` (red, green, blue) is the colour of tiles that a sparse level has no frame for; None: the one that the
-    images recommend, else white.
+    images recommend, else white. What `cache` holds of large sparse levels need not be read again.
 
     Raises NotFound, StoreError (a file cannot be read), CorruptInput (not DICOM, damaged, of several series, or a part
     of a concatenation is missing), UnsupportedFormat (no whole slide, or one of a kind that we do not handle).
@@ -219,14 +237,18 @@ def open_series(files: Sequence[Path], background: Color | None = None) -> Dicom
     for instance in instances:
         if instance.series_uid != instances[0].series_uid:
             raise CorruptInput(f"{instance.path} and {instances[0].path} belong to different series")
-    return DicomSlide(instances, background)
+    return DicomSlide(instances, background, cache)
 
 
 def _images(instances: Sequence[Instance]) -> list[ImageAttributes]:
-    images = []
+    images, known = [], set[str]()
     for instance in instances:
         if instance.sop_class_uid != VL_WHOLE_SLIDE or (flavor := image_flavor(instance)) is None:
             continue
+        if instance.sop_instance_uid in known:
+            logger.warning("left out of the slide: %s, a copy of another of its files", instance.path)
+            continue
+        known.add(instance.sop_instance_uid)
         try:
             images.append(read_attributes(instance, flavor))
         except UnsupportedFormat as error:
@@ -234,74 +256,6 @@ def _images(instances: Sequence[Instance]) -> list[ImageAttributes]:
                 raise
             logger.warning("left out of the slide: %s", error)
     return images
-
-
-def _levels(images: Sequence[ImageAttributes], series_uid: str) -> list[list[ImageAttributes]]:
-    """The VOLUME images, finest level first; the parts of a level in the order of their frames."""
-    if not images:
-        raise UnsupportedFormat(f"series {series_uid} holds no whole-slide image of flavor VOLUME")
-    by_size: dict[tuple[int, int], list[ImageAttributes]] = {}
-    for image in images:
-        by_size.setdefault((image.level.width, image.level.height), []).append(image)
-        if image.pixel_format != images[0].pixel_format:
-            raise UnsupportedFormat(f"{image.instance.path} has another pixel format than the rest of its series")
-    for size, parts in by_size.items():
-        parts.sort(key=lambda part: part.first_frame)
-        _check_parts(parts, size)
-    return [by_size[size] for size in sorted(by_size, reverse=True)]
-
-
-def _check_parts(parts: Sequence[ImageAttributes], size: tuple[int, int]) -> None:
-    """Several instances of one size have to be one concatenation, without a gap (PS3.3 C.7.6.16.2.2.4)."""
-    first = parts[0]
-    if first.concatenation_uid and first.first_frame:
-        raise CorruptInput(f"{first.instance.path}: the concatenation's instances before it are missing")
-    due = 0
-    for part in parts:
-        if len(parts) > 1 and (not part.concatenation_uid or part.concatenation_uid != first.concatenation_uid):
-            raise UnsupportedFormat(
-                f"{part.instance.path} and {first.instance.path} both show {size[0]} x {size[1]} pixels and are not "
-                "parts of one concatenation; focal planes or optical paths in instances of their own are not supported"
-            )
-        if (part.level, part.encoding, part.tiled_full) != (first.level, first.encoding, first.tiled_full):
-            raise CorruptInput(f"{part.instance.path} does not fit the other parts of its concatenation")
-        if part.concatenation_uid and part.first_frame != due:
-            raise CorruptInput(f"{part.instance.path}: the concatenation lacks frames {due + 1} to {part.first_frame}")
-        due += part.frames
-
-
-def _tiling(parts: Sequence[ImageAttributes], positions: Sequence[FramePositions | None]) -> Tiling:
-    first = parts[0]
-    name = str(first.instance.path)
-    optical_paths = max(1, len(first.optical_paths))
-    told = [part for part in positions if part is not None]
-    if told:
-        if len(told) < len(parts):
-            raise CorruptInput(f"{name}: some instances of its concatenation tell no tile positions")
-        return sparse_tiling(first.level, told, optical_paths, name)
-    full = FullTiling(first.level, first.focal_planes, optical_paths)
-    frames = sum(part.frames for part in parts)
-    if frames == first.level.tile_count * first.focal_planes:
-        # Optical paths may be described that this picture does not show.
-        return replace(full, optical_paths=1)
-    if frames != full.frames:
-        raise CorruptInput(
-            f"{name} has {frames} frames where {first.level.columns} x {first.level.rows} tiles, {first.focal_planes} "
-            f"focal planes and {optical_paths} optical paths need {full.frames}"
-        )
-    return full
-
-
-def _stored_encoding(told: Encoding, frames: FrameReader) -> Encoding:
-    """The colour that the first JPEG stream tells, which wins over the attribute: some writers set that wrongly."""
-    if told.transfer_syntax != JPEG_BASELINE or told.photometric == "MONOCHROME2":
-        return told
-    try:
-        header = parse_header(frames.first_fragment())
-    except CodecError:
-        return told  # a damaged tile is reported when it is asked for; the others are still good
-    photometric = {"RGB": "RGB", "YCbCr": "YBR_FULL_422"}.get(header.colour or "", told.photometric)
-    return Encoding(told.transfer_syntax, photometric, header.sampling[0])
 
 
 def _largest(images: Sequence[ImageAttributes]) -> ImageAttributes | None:

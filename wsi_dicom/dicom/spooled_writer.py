@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self, overload
+from typing import BinaryIO, Final, Protocol, Self
 
-from wsi_dicom.dicom.description import Concatenation, FramePosition, ImageDescription
+from wsi_dicom.dicom.description import Concatenation, FramePositions, ImageDescription
 from wsi_dicom.dicom.writer import InstanceWriter
 from wsi_dicom.errors import StoreError
-from wsi_dicom.geometry import Level, Plane
+from wsi_dicom.geometry import Plane
 
 _BYTES_PER_FRAME: Final = 320
 """What a frame takes of a part beside its own bytes: its position in the header, its item and its offset."""
@@ -38,32 +39,11 @@ class Part:
     size: int
 
 
-class Positions(Sequence[FramePosition]):
-    """Where frames lie, from their numbers in TILED_FULL order: a tuple is made only of what is asked for."""
-
-    def __init__(self, level: Level, planes: Sequence[Plane], places: Sequence[int]) -> None:
-        self._level, self._planes, self._places = level, planes, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> FramePosition: ...
-    @overload
-    def __getitem__(self, index: slice) -> Positions: ...
-    def __getitem__(self, index: int | slice) -> FramePosition | Positions:
-        if isinstance(index, slice):
-            return Positions(self._level, self._planes, self._places[index])
-        plane, tile = divmod(self._places[index], self._level.tile_count)
-        row, column = divmod(tile, self._level.columns)
-        return column, row, self._planes[plane]
-
-
 class SpooledWriter:
     """A FrameSink for one level; a context manager that writes whole files, or none.
 
-    `largest_part` is in bytes, 0 for no limit. `blank` makes the one frame of a level that has none: DICOM knows no
-    image without frames. Raises StoreError.
+    `largest_part` is in bytes, 0 for no limit; `header_size` those of an instance beside its frames. `blank` makes the
+    one frame of a level that has none: DICOM knows no image without frames. Raises StoreError.
     """
 
     def __init__(
@@ -73,6 +53,7 @@ class SpooledWriter:
         planes: Sequence[Plane],
         *,
         largest_part: int,
+        header_size: int,
         open_instance: OpenInstance,
         part_uid: Callable[[int], str],
         concatenation_uid: str,
@@ -81,7 +62,8 @@ class SpooledWriter:
     ) -> None:
         self.files: list[Path] = []
         self._path, self._description, self._planes = spool, description, planes
-        self._largest_part, self._open_instance, self._blank = largest_part, open_instance, blank
+        self._room = max(1, largest_part - header_size) if largest_part else None
+        self._open_instance, self._blank = open_instance, blank
         self._part_uid, self._concatenation_uid, self._source_uid = part_uid, concatenation_uid, source_uid
         self._places = array("Q")  # number of each frame that there is, in TILED_FULL order
         self._lengths = array("Q")
@@ -92,7 +74,7 @@ class SpooledWriter:
         try:
             self._file = self._path.open("xb")
         except OSError as error:
-            raise StoreError(f"{self._path}: cannot be written: {error.strerror}") from error
+            raise self._failure(error) from error
         return self
 
     def __exit__(
@@ -101,8 +83,11 @@ class SpooledWriter:
         try:
             if kind is None:
                 self._finish()
+        except OSError as failed:
+            raise self._failure(failed) from failed
         finally:
-            self._file.close()
+            with suppress(OSError):  # what the buffer still holds need not reach a file that goes away
+                self._file.close()
             self._path.unlink(missing_ok=True)
 
     def write(self, frame: bytes | None) -> None:
@@ -111,10 +96,13 @@ class SpooledWriter:
             try:
                 self._file.write(frame)
             except OSError as error:
-                raise StoreError(f"{self._path}: cannot be written: {error.strerror}; is there room?") from error
+                raise self._failure(error) from error
             self._places.append(self._next)
             self._lengths.append(len(frame))
         self._next += 1
+
+    def _failure(self, error: OSError) -> StoreError:
+        return StoreError(f"{self._path}: cannot be written: {error.strerror}; is there room?")
 
     def _finish(self) -> None:
         expected = self._description.frame_count
@@ -133,7 +121,7 @@ class SpooledWriter:
         first = size = 0
         for index, length in enumerate(self._lengths):
             needed = length + (length & 1) + _BYTES_PER_FRAME
-            if self._largest_part and index > first and size + needed > self._largest_part:
+            if self._room and index > first and size + needed > self._room:
                 yield Part(first, index - first, size)
                 first, size = index, 0
             size += needed
@@ -151,7 +139,7 @@ class SpooledWriter:
         level = self._description.level
         if part.count == self._description.frame_count:
             return self._description
-        positions = Positions(level, self._planes, self._places[part.first : part.first + part.count])
+        positions = FramePositions.of_places(level, self._planes, self._places[part.first : part.first + part.count])
         if total == 1:
             return replace(self._description, positions=positions)
         concatenation = Concatenation(self._concatenation_uid, number, total, part.first, self._source_uid)

@@ -61,6 +61,7 @@ class InstanceWriter:
         # in the worst case every frame has, beside the header of its item, a byte of padding
         self._extended = largest_total + frame_count * (_ITEM_HEADER.size + 1) > _LARGEST_OFFSET
         self._header, self._ratio_at = _serialized(dataset)
+        self.header_size = len(self._header)
         self._lengths = array("I")  # of the items
         self._waiting: list[bytes] = []  # items to be written together
         self._waiting_size = 0

@@ -56,10 +56,10 @@ def build_pyramid(
     kept = level_rows(slide, plan, 0, plane, pool, threads) if base.action.keeps_tiles else iter(())
     grown = (block for _, block in in_order(pool, grower.grow, decoder.blocks(), ahead=threads + 1))
     for _ in range(grid.bands):
-        for _, frames in islice(kept, 1 << grid.halvings):
+        coarsest = _write_band(grown, grid, sinks, scratch, progress)
+        for _, frames in islice(kept, 1 << grid.halvings):  # after decoding: what turned out broken may be replaced
             for frame in frames:
                 sinks[0].write(frame)
-        coarsest = _write_band(grown, grid, sinks, scratch, progress)
         if coarser is not None:
             coarser.add(side_by_side(coarsest))
     for level in grid.levels[grid.halvings + 1 :]:

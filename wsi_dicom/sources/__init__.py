@@ -5,18 +5,22 @@ would take its files for their own. Other packages add formats through entry poi
 a SlideFormat; they are asked first.
 
 A format that claims a file and then cannot read it, with UnsupportedFormat, leaves it to the next one that claims it:
-so a vendor's file whose tiles we cannot take ourselves comes to OpenSlide.
+so a vendor's file whose tiles we cannot take ourselves comes to OpenSlide. With UnsupportedStack it does not: the next
+one would read the file, and lose what the first one refused it for.
 """
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
-from wsi_dicom.errors import CorruptInput, InvalidRequest, NotFound, UnsupportedFormat
+from wsi_dicom.errors import CorruptInput, InvalidRequest, NotFound, UnsupportedFormat, UnsupportedStack
 from wsi_dicom.slide import AS_FOUND, Slide, SlideFormat, SourceOptions
+
+_log = logging.getLogger(__name__)
 
 ENTRY_POINTS: Final = "wsi_dicom.sources"
 _HEAD_BYTES: Final = 64 << 10
@@ -82,12 +86,18 @@ def open_slide(path: Path, source: str | None = None, options: SourceOptions = A
         if not kind.detect(path, head):
             continue
         try:
-            return kind.open(path, options)
+            slide = kind.open(path, options)
+        except UnsupportedStack:
+            raise
         except UnsupportedFormat as error:
             failure = failure or error
         except CorruptInput:
             if failure is None:
                 raise  # else the format that knows the file best has already said what is wrong with it
+        else:
+            if failure is not None:
+                _log.warning("%s; it is read as %s instead", failure, kind.name)
+            return slide
     if failure is not None:
         raise failure
     what = "a folder that is no slide" if path.is_dir() else "not a slide" if head else "empty"

@@ -35,7 +35,7 @@ from wsi_dicom.slide import (
     SourceOptions,
 )
 from wsi_dicom.sources.cytomine_server import CONNECTIONS, CytomineImage, CytomineServer, WindowFormat
-from wsi_dicom.tiff.layout import plausible_spacing
+from wsi_dicom.tiff.layout import on_glass, plausible_spacing
 
 _LARGEST_DESCRIPTION: Final = 1 << 20
 _LARGEST_SIDE: Final = (1 << 32) - 1  # Total Pixel Matrix Columns and Rows are UL
@@ -70,12 +70,13 @@ class CytomineSlide(SlideBase):
     def __init__(self, image: CytomineImage, server: CytomineServer, options: SourceOptions) -> None:
         """Raises as `open_cytomine`."""
         self.name = f"{server.name} image {image.image_id}"
-        self._server, self._compression, self._background = server, image.compression, options.background
+        self._server, self._compression, self.background = server, image.compression, options.background
         self._path = f"/api/imageinstance/{image.image_id}"
         self._closed = False
         told = self._description()
         level = Level(self._side(told, "width"), self._side(told, "height"), TILE_SIDE, TILE_SIDE)
-        first = self._fetch(level.tile_region(0, 0))
+        corner = level.tile_region(0, 0)
+        first = self._fetch(corner)
         try:
             pixel_format, self._encoding = self._kind(first)
         except CodecError as error:
@@ -83,7 +84,9 @@ class CytomineSlide(SlideBase):
         # Micrometres; servers before 2020 call them resolution, and mean both axes.
         x_um = _number(told, "physicalSizeX") or _number(told, "resolution")
         spacing = plausible_spacing(x_um, _number(told, "physicalSizeY") or x_um)
-        self.pyramid = Pyramid((level,), pixel_format, spacing)
+        raw = pixel_format.bytes_per_pixel
+        self._bytes_per_pixel = min(raw, len(first) / (corner.width * corner.height))  # small windows are all header
+        self.pyramid = Pyramid((level,), pixel_format, on_glass(spacing, level))
         self.metadata = _metadata(told)
         self.associated: Mapping[ImageFlavor, AssociatedImage] = {}
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="cytomine")
@@ -101,8 +104,9 @@ class CytomineSlide(SlideBase):
         return "ISO_10918_1" if self._compression is WindowFormat.JPEG else None
 
     def stored_bytes(self, level: int) -> int:
-        """The most that the server may send; it does not tell before."""
-        return self.pyramid.level(level).tile_count * _LARGEST_WINDOW[self._compression]
+        """An estimate by the first window, for the compression ratio: the server does not tell before."""
+        grid = self.pyramid.level(level)
+        return round(self._bytes_per_pixel * grid.width * grid.height)
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
         region = self._region(level, column, row, plane)
@@ -136,14 +140,14 @@ class CytomineSlide(SlideBase):
         except CodecError as error:
             raise CodecError(f"{self._tile_name(column, row)} does not decode: {error}") from error
         tile = np.empty((TILE_SIDE, TILE_SIDE, pixel_format.samples), window.dtype)
-        tile[:] = background_samples(self._background, pixel_format)
+        tile[:] = background_samples(self.background, pixel_format)
         tile[: region.height, : region.width] = window
         return tile
 
     def close(self) -> None:
         self._closed = True
+        self._server.close()  # before the pool, which waits for its requests
         self._pool.shutdown(cancel_futures=True)
-        self._server.close()
 
     def _description(self) -> Mapping[str, object]:
         data = self._server.get(f"{self._path}.json", _LARGEST_DESCRIPTION)
@@ -212,7 +216,7 @@ class CytomineSlide(SlideBase):
         if pixels.shape[2] != samples + 1:
             raise CodecError(f"a PNG of {pixels.shape[2]} samples where {samples}, and perhaps alpha, are expected")
         alpha = pixels[:, :, samples:] / np.iinfo(pixels.dtype).max
-        background = background_samples(self._background, self.pyramid.pixel_format)
+        background = background_samples(self.background, self.pyramid.pixel_format)
         blended = pixels[:, :, :samples] * alpha + background * (1 - alpha)
         return np.rint(blended).astype(pixels.dtype)
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import logging
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -97,7 +98,7 @@ class CytomineServer:
             )
         self.name = f"{url.scheme}://{url.netloc.decode()}{url.path.rstrip('/')}"
         self._image = image
-        self._signs_path = True
+        self._signs_path, self._closing = True, threading.Event()
         self._client = httpx.Client(
             base_url=self.name,
             timeout=_SECONDS,
@@ -111,10 +112,18 @@ class CytomineServer:
 
         Raises NotFound, StoreError (no access, no answer), CorruptInput (too large).
         """
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+        from tenacity import (
+            Retrying,
+            retry_if_exception_type,
+            sleep_using_event,
+            stop_after_attempt,
+            stop_when_event_set,
+            wait_random_exponential,
+        )
 
         retrying = Retrying(
-            stop=stop_after_attempt(self._image.attempts),
+            stop=stop_after_attempt(self._image.attempts) | stop_when_event_set(self._closing),
+            sleep=sleep_using_event(self._closing),
             wait=wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT_S),
             retry=retry_if_exception_type(_NoAnswer),
             reraise=True,
@@ -127,6 +136,8 @@ class CytomineServer:
             ) from error
 
     def close(self) -> None:
+        """Also ends what other threads wait for: no request is sent again."""
+        self._closing.set()
         self._client.close()
 
     def _signed(self, path: str, largest: int) -> bytes:

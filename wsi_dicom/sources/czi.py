@@ -1,12 +1,15 @@
 """Zeiss CZI, by ZEISS's own libCZI: channels, focal planes, scenes, and the stored pyramid.
 
-The optional package pylibCZIrw has it. Plain brightfield is left to OpenSlide, which also reads label and macro, while
-libCZI's binding does not. All scenes are shown where they lie on the slide, and nothing between them.
+The optional package pylibCZIrw has it. Brightfield that is lossy is left to OpenSlide, which also reads label and macro,
+while libCZI's binding does not; but OpenSlide does not tell what is lossless. All scenes are shown where they lie on the
+slide, and nothing between them.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +17,12 @@ import numpy as np
 
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat, WsiError
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
-from wsi_dicom.slide import AS_FOUND, Pixels, Slide, SourceOptions
+from wsi_dicom.slide import AS_FOUND, BLACK, Pixels, Slide, SourceOptions
 from wsi_dicom.sources.czi_metadata import read_metadata
 from wsi_dicom.sources.decoded_slide import DecodedSlide, one_line
 from wsi_dicom.sources.openslide_file import OpenslideFile
-from wsi_dicom.tiff.layout import plausible_spacing
+from wsi_dicom.sources.openslide_slide import OpenslideSlide
+from wsi_dicom.tiff.layout import on_glass, plausible_spacing
 
 if TYPE_CHECKING:
     from pylibCZIrw.czi import CziReader
@@ -54,28 +58,32 @@ class CziSlide(DecodedSlide):
         if not (0 < bounds.width < _MAX_SIDE and 0 < bounds.height < _MAX_SIDE):
             raise CorruptInput(f"{path.name}: a slide of {bounds.width} x {bounds.height} pixels")
         self._bounds = bounds
-        self._channels, self._pixel_type = _channels(path.name, reader)
-        self._reductions, compressions = _subblocks(reader)
+        found = _subblocks(reader)
+        self._channels, self._pixel_type = _channels(path.name, reader, sorted(found.channels))
+        self._focal_planes, self._time = sorted(found.focal_planes), min(found.times, default=0)
+        self._reductions = sorted(found.reductions)
         told = read_metadata(reader.raw_metadata, path.name, self._channels, _PIXEL_FORMATS[self._pixel_type])
-        focal_planes = _focal_planes(path.name, reader, len(self._channels))
+        _check_planes(path.name, found, len(self._channels))
+        focal_planes = len(self._focal_planes)
+        levels = tuple(_level(bounds, reduction) for reduction in self._reductions)
         super().__init__(
             path,
             Pyramid(
-                tuple(_level(bounds, reduction) for reduction in self._reductions),
+                levels,
                 _PIXEL_FORMATS[self._pixel_type],
-                plausible_spacing(told.x_um, told.y_um),
+                on_glass(plausible_spacing(told.x_um, told.y_um), levels[0]),
                 focal_planes=focal_planes,
                 optical_paths=len(self._channels),
                 focal_spacing_um=told.z_um if focal_planes > 1 else None,
             ),
             told.metadata,
-            lossy_method=next((method for number, method in _LOSSY.items() if number in compressions), None),
+            lossy_method=next((method for number, method in _LOSSY.items() if number in found.compressions), None),
         )
         self._scenes = [Region(*scene) for scene in reader.scenes_bounding_rectangle_no_pyramid.values()]
         filled = sum(scene.width * scene.height for scene in self._scenes)
         self.sparse = bool(self._scenes) and filled < _FILLED * bounds.width * bounds.height
         colour = self.pyramid.pixel_format.samples == 3  # where no light was recorded, fluorescence is dark
-        self._background = tuple(value / 255 for value in options.background) if colour else (0.0, 0.0, 0.0)
+        self.background = options.background if colour else BLACK
 
     def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
         """Whether a tile lies outside all scenes."""
@@ -91,10 +99,14 @@ class CziSlide(DecodedSlide):
     def _window(self, level: int, region: Region, plane: Plane) -> Pixels:
         from pylibCZIrw.czi import Color
 
-        area, (red, green, blue) = self._area(level, region), self._background
+        area, (red, green, blue) = self._area(level, region), (value / 255 for value in self.background)
         pixels: Pixels = self._reader.read(
             roi=(area.x, area.y, area.width, area.height),
-            plane={"C": self._channels[plane.optical_path], "Z": plane.focal_plane, "T": 0},
+            plane={
+                "C": self._channels[plane.optical_path],
+                "Z": self._focal_planes[plane.focal_plane],
+                "T": self._time,
+            },
             zoom=1 / self._reductions[level],
             pixel_type=self._pixel_type,
             background_pixel=Color(r=red, g=green, b=blue),
@@ -111,10 +123,10 @@ def _level(bounds: Region, reduction: int) -> Level:
     return Level(-(-bounds.width // reduction), -(-bounds.height // reduction), _TILE_SIDE, _TILE_SIDE)
 
 
-def _channels(name: str, reader: CziReader) -> tuple[list[int], str]:
+def _channels(name: str, reader: CziReader, channels: Sequence[int]) -> tuple[list[int], str]:
     """The channels that have the kind of pixels of the first, and that kind. Raises UnsupportedFormat."""
-    types: dict[int, str] = reader.pixel_types
-    first = types.get(0, "none")
+    types: dict[int, str] = {channel: reader.get_channel_pixel_type(channel) for channel in channels}
+    first = next(iter(types.values()), "none")
     if first not in _PIXEL_FORMATS:
         raise UnsupportedFormat(f"{name}: pixels of type {first}; gray or colour of 8 or 16 bits is read")
     others = [channel for channel, kind in types.items() if kind != first]
@@ -123,49 +135,61 @@ def _channels(name: str, reader: CziReader) -> tuple[list[int], str]:
     return [channel for channel, kind in types.items() if kind == first], first
 
 
-def _focal_planes(name: str, reader: CziReader, channels: int) -> int:
-    box = reader.total_bounding_box_no_pyramid
-    focal_planes, times = box["Z"][1], box["T"][1]
-    if times > 1:
-        _log.warning("%s: the first of %d time points is taken", name, times)
-    if focal_planes * channels > _MAX_PLANES:
-        raise UnsupportedFormat(f"{name}: {focal_planes * channels} planes; the limit is {_MAX_PLANES}")
-    return int(focal_planes)
+def _check_planes(name: str, found: _Subblocks, channels: int) -> None:
+    """Raises UnsupportedFormat above the limit."""
+    if len(found.times) > 1:
+        _log.warning("%s: the first of %d time points is taken", name, len(found.times))
+    planes = len(found.focal_planes) * channels
+    if planes > _MAX_PLANES:
+        raise UnsupportedFormat(f"{name}: {planes} planes; the limit is {_MAX_PLANES}")
 
 
-def _subblocks(reader: CziReader) -> tuple[list[int], set[int]]:
-    """The reductions at which the file has pixels, finest first, and the compressions of its subblocks.
+@dataclass(frozen=True, slots=True)
+class _Subblocks:
+    """What the subblocks of a file have: the numbers of its planes, which need not begin at 0 nor be without gaps.
 
-    A subblock of the pyramid has fewer pixels than the area that it shows.
+    `reductions` are those at which the file has pixels, `compressions` libCZI's numbers.
     """
-    reductions, compressions = {1}, set()
+
+    channels: set[int] = field(default_factory=set)
+    focal_planes: set[int] = field(default_factory=set)
+    times: set[int] = field(default_factory=set)
+    reductions: set[int] = field(default_factory=lambda: {1})
+    compressions: set[int] = field(default_factory=set)
+
+
+def _subblocks(reader: CziReader) -> _Subblocks:
+    """A subblock of the pyramid has fewer pixels than the area that it shows."""
+    found = _Subblocks()
 
     def look(_: int, subblock: Any) -> bool:
-        compressions.add(int(subblock.compressionModeRaw))
+        place = subblock.coordinate.to_dict()
+        for numbers, dimension in ((found.channels, "C"), (found.focal_planes, "Z"), (found.times, "T")):
+            numbers.add(int(place.get(dimension, 0)))
+        found.compressions.add(int(subblock.compressionModeRaw))
         stored, shown = subblock.physicalSize, subblock.logicalRect
         by = round(shown.w / stored.w) if stored.w else 0
         if by in _REDUCTIONS and abs(stored.w * by - shown.w) < by:  # rounded up where it does not divide
-            reductions.add(by)
+            found.reductions.add(by)
         return True
 
     reader.enumerate_subblocks(look)
-    return sorted(reductions), compressions
+    return found
 
 
-def _openslide_reads(path: Path) -> bool:
-    """It refuses channels and focal planes; of 16 bits, which it takes, it would keep but 8."""
-    try:
-        OpenslideFile(path).close()
-    except WsiError:
-        return False
-    return True
-
-
-def _open(path: Path, reader: CziReader, options: SourceOptions) -> CziSlide:
+def _open(path: Path, reader: CziReader, options: SourceOptions) -> Slide:
+    """OpenSlide refuses channels and focal planes; of 16 bits, which it takes, it would keep but 8."""
     slide = CziSlide(path, reader, options)
-    if slide.pyramid.pixel_format == _BRIGHTFIELD and _openslide_reads(path):
-        raise UnsupportedFormat(f"{path.name}: plain brightfield, which the source openslide reads, label and all")
-    return slide
+    lossy_method = slide.lossy_method(0)
+    if slide.pyramid.pixel_format != _BRIGHTFIELD or lossy_method is None:
+        return slide
+    try:
+        other = OpenslideSlide(OpenslideFile(path), options, lossy_method)
+    except WsiError as error:
+        _log.info("%s: without label and macro: %s", path.name, error)
+        return slide
+    slide.close()
+    return other
 
 
 class CziFormat:

@@ -58,9 +58,7 @@ class DecodedSlide(SlideBase):
 
     def stored_bytes(self, level: int) -> int:
         """An estimate, for the compression ratio: the files' bytes, shared among the levels by their pixels."""
-        grid = self.pyramid.level(level)
-        pixels = sum(other.width * other.height for other in self.pyramid.levels)
-        return sum(path.stat().st_size for path in self.files) * grid.width * grid.height // pixels
+        return estimated_bytes(self.pyramid, level, sum(path.stat().st_size for path in self.files))
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
         self._check(level, column, row, plane)
@@ -98,6 +96,18 @@ class DecodedSlide(SlideBase):
             if not self._closed:
                 self._closed = True
                 self._release()
+
+
+def stored_share(pyramid: Pyramid, stored: int) -> float:
+    """Bytes stored per byte of pixels, of files of `stored` bytes: at most 1."""
+    pixels = sum(level.width * level.height for level in pyramid.levels) * len(pyramid.planes)
+    return min(1.0, stored / (pixels * pyramid.pixel_format.bytes_per_pixel))
+
+
+def estimated_bytes(pyramid: Pyramid, level: int, stored: int) -> int:
+    """The part that a level has of `stored` bytes, which are shared among the levels by their pixels."""
+    grid = pyramid.level(level)
+    return stored * grid.width * grid.height // sum(other.width * other.height for other in pyramid.levels)
 
 
 def one_line(error: Exception) -> str:

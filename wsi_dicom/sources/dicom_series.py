@@ -1,4 +1,7 @@
-"""A DICOM whole-slide series: a file of it, whose siblings in the folder belong to it, or a folder that holds it."""
+"""A DICOM whole-slide series: a file of it, whose siblings in the folder belong to it, or what holds it.
+
+That is a folder, a zip archive, or a medium with its DICOMDIR.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from wsi_dicom.errors import StoreError, UnsupportedFormat, WsiError
 from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
+from wsi_dicom.sources.dicomdir import is_dicomdir, referenced_files
+from wsi_dicom.sources.zipped import is_zip, unpacked
 
 if TYPE_CHECKING:
     from wsi_dicom.dicom.header import Instance
@@ -19,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _PREAMBLE: Final = 128
 _MAGIC: Final = b"DICM"
+_SERIES_NAMED: Final = 5
 _FILES_LOOKED_AT: Final = 8
 """Of the first files of a folder: half of them may be something else (a README, a thumbnail)."""
 
@@ -29,14 +35,14 @@ def is_dicom(head: bytes) -> bool:
 
 
 class DicomFormat:
-    """Found by the magic bytes behind the preamble; a folder by its first files."""
+    """Found by the magic bytes behind the preamble; a folder by its first files; any zip archive is looked into."""
 
     key = "dicom"
     name = "DICOM"
 
     def detect(self, path: Path, head: bytes) -> bool:
         if head:
-            return is_dicom(head)
+            return is_dicom(head) or is_zip(head)
         try:
             found = [_is_dicom_file(file) for file in islice(_files(path), _FILES_LOOKED_AT)] if path.is_dir() else []
             return bool(found) and 2 * sum(found) >= len(found)
@@ -46,9 +52,17 @@ class DicomFormat:
     def open(self, path: Path, options: SourceOptions = AS_FOUND) -> Slide:
         from wsi_dicom.dicom.slide import DicomSlide
 
-        instances = _only_slide(path) if path.is_dir() else _with_siblings(path)
         background = None if options.background == AS_FOUND.background else options.background
-        return DicomSlide(instances, background)
+        if path.is_file() and is_zip(_head(path, len(_MAGIC))):
+            with unpacked(path, is_dicom) as files:
+                slide = DicomSlide(_only_slide(files, path), background)
+                slide.files = (path,)  # the others go, and the slide keeps them open
+                return slide
+        if path.is_dir():
+            return DicomSlide(_only_slide(list(_instances(path)) or _listed(path), path), background)
+        if is_dicomdir(path):
+            return DicomSlide(_only_slide(referenced_files(path), path), background)
+        return DicomSlide(_with_siblings(path), background)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -61,17 +75,26 @@ def _files(folder: Path) -> Iterator[Path]:
     return (folder / name for name in names)
 
 
-def _is_dicom_file(path: Path) -> bool:
+def _head(path: Path, size: int) -> bytes:
     try:
         with path.open("rb") as file:
-            return is_dicom(file.read(_PREAMBLE + len(_MAGIC)))
+            return file.read(size)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def _is_dicom_file(path: Path) -> bool:
+    return is_dicom(_head(path, _PREAMBLE + len(_MAGIC)))
+
+
 def _instances(folder: Path) -> Iterator[Path]:
     """The DICOM files of a folder but for a DICOMDIR (PS3.10 8.6), which only lists them."""
-    return (path for path in _files(folder) if path.name.upper() != "DICOMDIR" and _is_dicom_file(path))
+    return (path for path in _files(folder) if not is_dicomdir(path) and _is_dicom_file(path))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What the DICOMDIR of a folder refers to, in folders below it; nothing when there is none."""
+    return next((referenced_files(path) for path in _files(folder) if is_dicomdir(path)), [])
 
 
 def _with_siblings(path: Path) -> list[Instance]:
@@ -94,19 +117,20 @@ def _with_siblings(path: Path) -> list[Instance]:
     return found
 
 
-def _only_slide(folder: Path) -> list[Instance]:
-    """The instances of the one whole-slide series in a folder. Raises UnsupportedFormat, CorruptInput, StoreError."""
+def _only_slide(files: Sequence[Path], where: Path) -> list[Instance]:
+    """The instances of the one whole-slide series among `files`. Raises UnsupportedFormat, CorruptInput, StoreError."""
     from wsi_dicom.dicom.header import read_instance
 
-    every = [read_instance(path) for path in _instances(folder)]
+    every = [read_instance(path) for path in files]
     if not every:
-        raise UnsupportedFormat(f"{folder}: holds no DICOM file")
-    slides = _require_slide(every, folder)
+        raise UnsupportedFormat(f"{where}: holds no DICOM file")
+    slides = _require_slide(every, where)
     series = {instance.series_uid: instance.path.name for instance in slides}
     if len(series) > 1:
+        named = sorted((name, uid) for uid, name in series.items())[:_SERIES_NAMED]
+        choice = " or ".join(f"{name} (series {uid})" for name, uid in named)
         raise UnsupportedFormat(
-            f"{folder}: holds {len(series)} whole-slide series; give a file of one of them, such as "
-            f"{' or '.join(sorted(series.values())[:3])}"
+            f"{where}: holds {len(series)} whole-slide series; give a file of one of them, such as {choice}"
         )
     return [instance for instance in every if instance.series_uid in series]
 

@@ -6,7 +6,7 @@ import struct
 from typing import Final, NamedTuple
 
 from wsi_dicom.geometry import Spacing
-from wsi_dicom.tiff.layout import plausible_spacing
+from wsi_dicom.tiff.layout import printed_spacing
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
 _SHORT, _RATIONAL = 3, 5
@@ -30,7 +30,7 @@ def read_exif(data: bytes) -> Exif:
     orientation = int(fields.get(_ORIENTATION, 1))
     x, y = fields.get(_X_RESOLUTION, 0.0), fields.get(_Y_RESOLUTION, 0.0)
     micrometres = _MICROMETRES.get(int(fields.get(_RESOLUTION_UNIT, 2)))
-    spacing = plausible_spacing(micrometres / x, micrometres / y) if micrometres and x and y else None
+    spacing = printed_spacing(micrometres / x, micrometres / y) if micrometres and x and y else None
     return Exif(orientation if 1 <= orientation <= 8 else 1, spacing)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import ImageFlavor, Slide, SourceOptions
-from wsi_dicom.sources.scanner_text import bar_code, key_values, number
+from wsi_dicom.sources.scanner_text import key_values, number
 from wsi_dicom.tiff.layout import plausible_spacing, read_layout, refuse_stack, resolution_spacing
 from wsi_dicom.tiff.level import open_levels
 from wsi_dicom.tiff.slide import TiffSlide, reductions
@@ -43,7 +43,7 @@ def _metadata(directory: TiffDirectory, told: dict[str, str]) -> SlideMetadata:
         software_versions=(software,) if software else (),
         acquired=parse_moment(told.get("Scan Started", ""), "%Y:%m:%d %H:%M:%S"),
         icc_profile=directory.data(Tag.ICC_PROFILE),
-        barcode=bar_code(told.get("Barcode")),
+        barcode=told.get("Barcode") or None,
         properties=told,
     )
 

@@ -76,12 +76,12 @@ class JpegStripes:
         if size > MAX_TILE_BYTES:
             raise CorruptInput(f"restart intervals {first} and on have {size} bytes; the limit is 256 MiB")
         data = self._file.read(base, size, self._place)
-        view, stripes = memoryview(data), []
-        for number, (begin, end) in enumerate(pairwise((starts - base).tolist()), first):
-            if data[end - 2 : end] != self._closing(number):
-                return None
-            stripes.append(view[begin : end - 2])
-        return stripes
+        octets, ends = np.frombuffer(data, np.uint8), starts[1:] - base
+        closings = np.frombuffer(b"".join(map(self._closing, range(first, first + len(ends)))), np.uint8)
+        if (octets[ends - 2] != closings[::2]).any() or (octets[ends - 1] != closings[1::2]).any():
+            return None
+        view = memoryview(data)
+        return [view[begin : end - 2] for begin, end in pairwise((starts - base).tolist())]
 
     def _closing(self, number: int) -> bytes:
         """The marker behind an interval."""

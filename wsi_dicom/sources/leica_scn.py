@@ -18,7 +18,7 @@ from wsi_dicom.errors import CorruptInput
 from wsi_dicom.geometry import Plane, Spacing
 from wsi_dicom.metadata import OpticalPath, SlideMetadata, parse_moment
 from wsi_dicom.slide import ImageFlavor, Slide, SourceOptions
-from wsi_dicom.sources.scanner_text import bar_code, colour, magnification, whole
+from wsi_dicom.sources.scanner_text import base64_text, colour, magnification, whole
 from wsi_dicom.sources.xml_tree import parse_xml
 from wsi_dicom.tiff.layout import TiffLayout, plausible_spacing, read_layout
 from wsi_dicom.tiff.level import open_planes
@@ -135,6 +135,11 @@ def _optical_paths(image: _Image) -> tuple[OpticalPath, ...]:
     return tuple(_optical_path(number, channel) for number, channel in enumerate(found[:count]))
 
 
+def _barcode(collection: Element) -> str | None:
+    """An element in Base64; in the first version of the schema (2010/03/10) a plain attribute."""
+    return base64_text(collection.findtext("barcode")) or collection.get("barcode", "").strip() or None
+
+
 def _metadata(collection: Element, image: _Image, directory: TiffDirectory) -> SlideMetadata:
     described = image.element.find("device")
     device = Element("device") if described is None else described
@@ -152,7 +157,7 @@ def _metadata(collection: Element, image: _Image, directory: TiffDirectory) -> S
         acquired=parse_moment(image.text("creationDate"), *_DATES),
         objective_power=magnification(told["objective"]),
         icc_profile=directory.data(Tag.ICC_PROFILE),
-        barcode=bar_code(collection.findtext("barcode")),
+        barcode=_barcode(collection),
         optical_paths=_optical_paths(image),
         properties={name: value for name, value in told.items() if value},
     )

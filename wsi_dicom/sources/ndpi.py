@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final, TypeAlias
 
 from wsi_dicom.decoded_cache import DecodedCache
-from wsi_dicom.errors import UnsupportedFormat
+from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Level, PixelFormat
 from wsi_dicom.metadata import OpticalPath, SlideMetadata, parse_moment
 from wsi_dicom.slide import AssociatedImage, ImageFlavor, SourceOptions
@@ -168,7 +168,7 @@ def _associated(pages: Sequence[TiffDirectory], properties: Mapping[str, str]) -
         if directory.number(Tag.NDPI_MAGNIFICATION) == _MACRO:
             try:
                 macro = Macro(NdpiLevel(directory, "macro", strip_cache(), whole=True))
-            except UnsupportedFormat as error:
+            except (UnsupportedFormat, CorruptInput) as error:
                 _log.warning("left out: %s", error)
                 continue
             label = LabelOfMacro(macro, _label_width(macro, properties))

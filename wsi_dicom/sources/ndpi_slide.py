@@ -10,6 +10,7 @@ from wsi_dicom.geometry import FIRST_PLANE, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SlideBase
 from wsi_dicom.sources.ndpi_level import NdpiLevel
+from wsi_dicom.tiff.layout import on_glass
 from wsi_dicom.tiff.structure import TiffFile
 
 
@@ -63,7 +64,7 @@ class NdpiSlide(SlideBase):
         self.pyramid = Pyramid(
             tuple(pages[0].level for pages in levels),
             first.pixel_format,
-            spacing,
+            on_glass(spacing, levels[0][0].level),
             focal_planes=len(levels[0]),
             focal_spacing_um=focal_spacing_um,
         )

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
-from wsi_dicom.tiff.structure import MAX_FIELDS, Field, Tag, TiffDirectory, TiffFile
+from wsi_dicom.tiff.structure import Field, Tag, TiffDirectory, TiffFile
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +57,7 @@ class NdpiFile(TiffFile):
     def directory(self, offset: int, place: str) -> tuple[TiffDirectory, int]:
         order = self.byte_order
         (count,) = struct.unpack(order + "H", self.read(offset, 2, place))
-        if not 0 < count <= MAX_FIELDS:
-            raise CorruptInput(f"{self.name}: {place}: a directory of {count} fields; the limit is {MAX_FIELDS}")
+        self.count_directory(count, place)
         entries = count * _ENTRY_BYTES
         table = self.read(offset + 2, entries + (8 + 4 * count if self._wide else 4), place)
         (following,) = struct.unpack_from(order + ("Q" if self._wide else "I"), table, entries)

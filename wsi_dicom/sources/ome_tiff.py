@@ -18,7 +18,7 @@ from typing import Final
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat, WsiError
 from wsi_dicom.geometry import Level, Plane
 from wsi_dicom.metadata import SlideMetadata
-from wsi_dicom.slide import AS_FOUND, AssociatedImage, ImageFlavor, Slide, SourceOptions
+from wsi_dicom.slide import AS_FOUND, BLACK, AssociatedImage, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.ome_files import OmeFiles
 from wsi_dicom.sources.ome_xml import OmeImage, Position, StoredPlane, is_ome
 from wsi_dicom.tiff.layout import TiffLayout, read_layout, resolution_spacing
@@ -126,8 +126,6 @@ def _refuse_unreadable(image: OmeImage, name: str) -> None:
         raise UnsupportedFormat(f"{name}: pixels of type {image.type or 'unknown'}; integers of 8 or 16 bits are read")
     if image.times > 1:
         _log.warning("%s: the first of %d time points is taken", name, image.times)
-    if image.type.startswith("int"):
-        _log.warning("%s: pixels of type %s: half of their range is added, so that none is negative", name, image.type)
 
 
 def _associated(files: OmeFiles, images: Iterable[OmeImage]) -> dict[ImageFlavor, AssociatedImage]:
@@ -140,7 +138,7 @@ def _associated(files: OmeFiles, images: Iterable[OmeImage]) -> dict[ImageFlavor
             continue
         try:
             found[flavor] = TiffAssociatedImage(directory, flavor)
-        except UnsupportedFormat as error:
+        except (UnsupportedFormat, CorruptInput) as error:
             _log.warning("left out: %s", error)
     return found
 
@@ -165,7 +163,7 @@ def _open(path: Path, options: SourceOptions, opened: ExitStack) -> TiffSlide:
     others = [image for image in files.document.images if image is not main]
     coarser = [image for image in others if stack.is_level(image)]
     # where nothing was recorded there is no light; only colours lie on a white ground
-    missing = options if stack.colour else replace(options, background=(0, 0, 0))
+    missing = options if stack.colour else replace(options, background=BLACK)
     planes = open_planes(stack.levels(coarser), missing)
     first, *other_files = files.tiff_files
     slide = TiffSlide(

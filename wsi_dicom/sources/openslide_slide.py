@@ -6,14 +6,16 @@ that refuses it. Plain TIFF is left to our own reader: OpenSlide knows less of i
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from wsi_dicom.errors import CorruptInput, OutOfBounds, UnsupportedFormat
+from wsi_dicom.errors import CorruptInput, OutOfBounds, UnsupportedFormat, UnsupportedStack
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.slide import (
     AS_FOUND,
@@ -27,8 +29,11 @@ from wsi_dicom.slide import (
     SourceOptions,
 )
 from wsi_dicom.sources import openslide_metadata
+from wsi_dicom.sources.decoded_slide import estimated_bytes, stored_share
 from wsi_dicom.sources.openslide_file import OpenslideFile, Rgba, is_mirax_name
-from wsi_dicom.tiff.layout import MAX_TILE_BYTES
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES, on_glass
+
+_log = logging.getLogger(__name__)
 
 _MAX_SIDE: Final = 2**31
 _MAX_TILES: Final = 1 << 25
@@ -64,13 +69,17 @@ class OpenslideAssociatedImage:
 
     pixel_format = PixelFormat()
 
-    def __init__(self, file: OpenslideFile, name: str, background: tuple[int, int, int]) -> None:
-        """Raises CorruptInput for one without pixels, or of more than 256 MiB of them."""
+    def __init__(self, file: OpenslideFile, name: str, background: tuple[int, int, int], stored_share: float) -> None:
+        """`stored_share`: bytes stored per byte of pixels in the slide, which this picture is taken to have as well.
+
+        Raises CorruptInput for one without pixels, or of more than 256 MiB of them.
+        """
         self._file, self._name, self._background = file, name, background
         self.width, self.height = (int(file.properties[f"openslide.associated.{name}.{side}"]) for side in _SIDES)
-        self.stored_bytes = self.width * self.height * self.pixel_format.bytes_per_pixel  # a bound: nobody tells more
-        if not 0 < self.stored_bytes <= MAX_TILE_BYTES:
+        decoded = self.width * self.height * self.pixel_format.bytes_per_pixel
+        if not 0 < decoded <= MAX_TILE_BYTES:
             raise CorruptInput(f"{file.name}: a {name} of {self.width} x {self.height} pixels")
+        self.stored_bytes = max(1, round(decoded * stored_share))  # nobody tells more
         self.lossy_method = openslide_metadata.associated_lossy_method(file.properties)
 
     def encoded(self) -> EncodedTile | None:
@@ -83,22 +92,26 @@ class OpenslideAssociatedImage:
 class OpenslideSlide(SlideBase):
     """Satisfies Slide. One focal plane and optical path, in 8-bit colour: OpenSlide gives no more."""
 
-    def __init__(self, file: OpenslideFile, options: SourceOptions) -> None:
+    def __init__(self, file: OpenslideFile, options: SourceOptions, lossy_method: str | None = None) -> None:
+        """`lossy_method` is that of all levels, where more is known of it than OpenSlide tells.
+
+        Raises UnsupportedStack, CorruptInput.
+        """
         self.name, self.files = file.name, _files(file)
-        self._file, self._background = file, options.background
+        self._file, self.background = file, options.background
         levels = tuple(_level(file, number) for number in range(len(file.sizes)))
-        self.pyramid = Pyramid(levels, PixelFormat(), openslide_metadata.spacing(file.properties))
+        _refuse_stack(file.name, levels)
+        spacing = openslide_metadata.spacing(file.properties)
+        self.pyramid = Pyramid(levels, PixelFormat(), on_glass(spacing, levels[0]))
         self.metadata = openslide_metadata.read_metadata(file.properties, file.icc_profile)
-        self.associated: Mapping[ImageFlavor, AssociatedImage] = {
-            _FLAVORS[name]: OpenslideAssociatedImage(file, name, options.background)
-            for name in file.associated
-            if name in _FLAVORS
-        }
         slide = self.pyramid.base.bounds
         self._bounds = openslide_metadata.scanned_bounds(file.properties, slide.width, slide.height)
         self.sparse = openslide_metadata.leaves_gaps(file.properties, self._bounds, slide)
         self._bytes = sum(path.stat().st_size for path in self.files)
-        self._looked_at = threading.local()
+        self.associated: Mapping[ImageFlavor, AssociatedImage] = _associated(
+            file, options.background, stored_share(self.pyramid, self._bytes)
+        )
+        self._looked_at, self._lossy_method = threading.local(), lossy_method
 
     def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
         if self._outside_bounds(self._grid(level, plane), level, column, row):
@@ -113,13 +126,11 @@ class OpenslideSlide(SlideBase):
 
     def lossy_method(self, level: int) -> str | None:
         self.pyramid.level(level)
-        return openslide_metadata.lossy_method(self._file.properties, level)
+        return self._lossy_method or openslide_metadata.lossy_method(self._file.properties, level)
 
     def stored_bytes(self, level: int) -> int:
         """An estimate, for the compression ratio: the files' bytes, shared among the levels by their pixels."""
-        pixels = [grid.width * grid.height for grid in self.pyramid.levels]
-        grid = self.pyramid.level(level)
-        return self._bytes * grid.width * grid.height // sum(pixels)
+        return estimated_bytes(self.pyramid, level, self._bytes)
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
         self._grid(level, plane).tile_index(column, row)
@@ -136,7 +147,7 @@ class OpenslideSlide(SlideBase):
         self._looked_at.tile = None, None
         if rgba is None or place != (level, column, row):
             rgba = self._rgba(level, column, row)
-        return _composed(rgba, self._background)
+        return _composed(rgba, self.background)
 
     def _rgba(self, level: int, column: int, row: int) -> Rgba:
         """A whole tile; transparent beyond the edges of the level.
@@ -176,11 +187,37 @@ def _level(file: OpenslideFile, number: int) -> Level:
     if not (0 < width < _MAX_SIDE and 0 < height < _MAX_SIDE):
         raise CorruptInput(f"{file.name}: level {number} has {width} x {height} pixels")
     told = [int(file.properties.get(f"openslide.level[{number}].tile-{side}", 0)) for side in _SIDES]
+    if 4 * told[0] * told[1] > MAX_TILE_BYTES:  # OpenSlide would decode each as a whole, or end the process
+        raise CorruptInput(f"{file.name}: level {number} has tiles of {told[0]} x {told[1]} pixels")
     tile_width, tile_height = told if all(side in _TILE_SIDES for side in told) else (_TILE_SIDE, _TILE_SIDE)
     level = Level(width, height, tile_width, tile_height)
     if level.tile_count > _MAX_TILES:
         raise CorruptInput(f"{file.name}: level {number} has {level.tile_count} tiles; the limit is {_MAX_TILES}")
     return level
+
+
+def _refuse_stack(name: str, levels: Sequence[Level]) -> None:
+    """Raises UnsupportedStack for pictures of one size: OpenSlide takes any page that is tiled for a level."""
+    for number, (finer, level) in enumerate(pairwise(levels), start=1):
+        if level.width >= finer.width and level.height >= finer.height:
+            raise UnsupportedStack(
+                f"{name}: level {number} of {level.width} x {level.height} pixels is no smaller than the one before: "
+                "pictures that lie over each other, which OpenSlide does not keep apart"
+            )
+
+
+def _associated(
+    file: OpenslideFile, background: tuple[int, int, int], share: float
+) -> dict[ImageFlavor, AssociatedImage]:
+    found: dict[ImageFlavor, AssociatedImage] = {}
+    for name in file.associated:
+        if name not in _FLAVORS:
+            continue
+        try:
+            found[_FLAVORS[name]] = OpenslideAssociatedImage(file, name, background, share)
+        except CorruptInput as error:
+            _log.warning("left out: %s", error)
+    return found
 
 
 def _files(file: OpenslideFile) -> tuple[Path, ...]:

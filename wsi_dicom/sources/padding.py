@@ -35,7 +35,7 @@ class PaddedSlide(SlideBase):
     """Satisfies Slide, over one of a single level. Nothing is copied: what is stored has another size."""
 
     def __init__(self, slide: Slide, padding: int, background: tuple[int, int, int]) -> None:
-        self._slide, self._background = slide, background
+        self._slide, self.background = slide, background
         self.name, self.files, self.metadata = slide.name, slide.files, slide.metadata
         self.associated, self.sparse = slide.associated, slide.sparse
         width, height = (
@@ -63,7 +63,7 @@ class PaddedSlide(SlideBase):
 
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         region, pixel_format = self._region(level, column, row, plane), self.pyramid.pixel_format
-        colour = background_samples(self._background, pixel_format)
+        colour = background_samples(self.background, pixel_format)
         pixels: Pixels = np.empty((_TILE_SIDE, _TILE_SIDE, pixel_format.samples), colour.dtype)
         pixels[:] = colour
         stored = region.intersection(self._slide.pyramid.base.bounds)

@@ -18,7 +18,7 @@ from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import AssociatedImage, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.jpeg_picture import JpegPicture
-from wsi_dicom.sources.scanner_text import bar_code, base64_bytes, magnification, number
+from wsi_dicom.sources.scanner_text import base64_bytes, base64_text, magnification, number
 from wsi_dicom.sources.xml_tree import parse_xml
 from wsi_dicom.tiff.layout import TiffLayout, plausible_spacing, read_layout, refuse_stack
 from wsi_dicom.tiff.level import open_levels
@@ -81,7 +81,7 @@ def _metadata(root: _Attributes, image: _Attributes, directory: TiffDirectory) -
         acquired=parse_moment(told.get("DICOM_ACQUISITION_DATETIME", ""), "%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S"),
         objective_power=magnification(power[1]) if power else None,
         icc_profile=directory.data(Tag.ICC_PROFILE),
-        barcode=bar_code(told.get("PIM_DP_UFS_BARCODE")),
+        barcode=base64_text(told.get("PIM_DP_UFS_BARCODE")),
         properties={name: text for name, text in told.items() if 0 < len(text) <= _LONGEST_PROPERTY},
     )
 

@@ -23,7 +23,7 @@ from wsi_dicom.errors import CodecError, UnsupportedFormat
 from wsi_dicom.geometry import Spacing
 from wsi_dicom.slide import Encoding
 from wsi_dicom.sources.exif import Exif, read_exif
-from wsi_dicom.tiff.layout import plausible_spacing
+from wsi_dicom.tiff.layout import printed_spacing
 
 _MAX_ICC_BYTES: Final = 16 << 20
 _PNG_SAMPLES: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -32,6 +32,7 @@ _LOSSLESS_JPEG: Final = frozenset({0xC3, 0xC7, 0xCB, 0xCF})  # T.81 table B.1
 _JPEG_LS: Final = 0xF7
 _DENSITY: Final = {1: 1 / 0.0254, 2: 100.0}
 """JFIF's dots per inch and per centimetre, as dots per metre."""
+_OPACITY: Final = 1  # Typ of T.800 I.5.3.6
 _YCBCR_JP2: Final = 18  # EnumCS of T.800 I.5.3.3
 
 
@@ -63,7 +64,7 @@ class PictureHeader:
 
 def _per_metre(x: float, y: float) -> Spacing | None:
     """Spacing from pixels per metre."""
-    return plausible_spacing(1e6 / x, 1e6 / y) if x and y else None
+    return printed_spacing(1e6 / x, 1e6 / y) if x and y else None
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -159,6 +160,14 @@ def _jp2_header(data: bytes, end: int) -> Mapping[bytes, bytes]:
     return found
 
 
+def _last_is_opacity(definitions: bytes, samples: int) -> bool:
+    """By the box of channel definitions (I.5.3.6): number, type and association of each."""
+    if samples not in (2, 4) or len(definitions) < 2 or len(definitions) % 6 != 2:
+        return False
+    types = {number: kind for number, kind, _ in struct.iter_unpack(">HHH", definitions[2:])}
+    return types.get(samples - 1) == _OPACITY and all(types.get(number, 0) == 0 for number in range(samples - 1))
+
+
 def read_jpeg2000(data: bytes) -> PictureHeader:
     """A codestream, or a JP2 or JPH file. Raises CodecError, UnsupportedFormat."""
     header = jpeg2000_markers.parse_header(data)
@@ -167,6 +176,10 @@ def read_jpeg2000(data: bytes) -> PictureHeader:
         raise UnsupportedFormat("a JPEG 2000 picture with a palette is not supported")
     method, space = (described.get(b"colr", b"") + bytes(3))[:1], described.get(b"colr", b"")[3:]
     colours = 1 if header.samples < 3 else 3
+    if header.samples > colours and not _last_is_opacity(described.get(b"cdef", b""), header.samples):
+        raise UnsupportedFormat(
+            f"a JPEG 2000 picture of {header.samples} components, of which nothing says that the last is opacity"
+        )
     ycbcr = method == b"\x01" and int.from_bytes(space[:4], "big") == _YCBCR_JP2
     if colours == 1:
         photometric = "MONOCHROME2"
@@ -230,11 +243,11 @@ def read_webp(data: bytes) -> PictureHeader:
 def read_jpegxl(data: bytes) -> PictureHeader:
     """Raises CodecError, also for what is turned or has opacity."""
     shape = jpegxl_header.parse_header(data)
-    if any(kind == b"jbrd" for kind, *_ in jpegxl_header.boxes(data)):  # what rebuilds a JPEG stream
+    if jpegxl_header.holds_jpeg(data):
         encoding = Encoding(JPEG_XL_RECOMPRESSION, "MONOCHROME2" if shape.samples == 1 else "YBR_FULL_422")
     else:
         photometric = "MONOCHROME2" if shape.samples == 1 else "RGB"
-        encoding = Encoding(JPEG_XL if jpegxl_header.is_xyb(data) else JPEG_XL_LOSSLESS, photometric)
+        encoding = Encoding(JPEG_XL_LOSSLESS if jpegxl_header.is_lossless(data) else JPEG_XL, photometric)
     return PictureHeader("JPEG XL", shape, encoding, lossy_method=lossy_method(encoding.transfer_syntax))
 
 

@@ -31,6 +31,7 @@ from wsi_dicom.slide import (
 )
 from wsi_dicom.sources.padding import padded
 from wsi_dicom.sources.picture_headers import READERS, PictureHeader
+from wsi_dicom.tiff.layout import on_glass
 from wsi_dicom.tiff.orientation import TurnedSlide
 from wsi_dicom.tiff.samples import Photometric, StoredSamples
 
@@ -79,12 +80,14 @@ class PictureSlide(SlideBase):
     def __init__(self, path: Path, header: PictureHeader, options: SourceOptions) -> None:
         self.name = path.name
         self.files: tuple[Path, ...] = (path,)
-        self._path, self._header, self._background = path, header, options.background
+        self._path, self._header, self.background = path, header, options.background
         width, height, _, bits = header.shape
         self._copied = header.stream is not None and max(width, height) <= _LARGEST_FRAME
         tile = (width, height) if self._copied else (_TILE_SIDE, _TILE_SIDE)
         pixel_format = PixelFormat(header.colours, 8 if bits <= 8 else 16)
-        self.pyramid = Pyramid((Level(width, height, *tile),), pixel_format, header.spacing)
+        self.pyramid = Pyramid(
+            (Level(width, height, *tile),), pixel_format, on_glass(header.spacing, Level(width, height, *tile))
+        )
         self.metadata = SlideMetadata(icc_profile=header.icc_profile)
         self.associated: Mapping[ImageFlavor, AssociatedImage] = {}
         self.sparse = False
@@ -124,7 +127,7 @@ class PictureSlide(SlideBase):
         if visible.shape[:2] == (grid.tile_height, grid.tile_width):
             return visible
         tile: Pixels = np.empty((grid.tile_height, grid.tile_width, pixels.shape[2]), pixels.dtype)
-        tile[:] = background_samples(self._background, self.pyramid.pixel_format)
+        tile[:] = background_samples(self.background, self.pyramid.pixel_format)
         tile[: inside.height, : inside.width] = visible
         return tile
 
@@ -145,7 +148,7 @@ class PictureSlide(SlideBase):
         colours, (_, _, count, bits) = self._header.colours, self._header.shape
         photometric = Photometric.RGB if colours == 3 else Photometric.BLACK_IS_ZERO
         opacity = colours if count > colours else None
-        return _composed(pixels, StoredSamples(photometric, count, bits, alpha=opacity), self._background)
+        return _composed(pixels, StoredSamples(photometric, count, bits, alpha=opacity), self.background)
 
     def _data(self) -> bytes:
         return _read(self._path)

@@ -1,4 +1,4 @@
-"""Values as scanners write them into descriptions: magnifications, `key = value` pairs, Base64, bar codes, colours."""
+"""Values as scanners write them into descriptions: magnifications, `key = value` pairs, Base64, colours."""
 
 from __future__ import annotations
 
@@ -42,8 +42,11 @@ def base64_bytes(text: str) -> bytes | None:
         return None
 
 
-def bar_code(text: str | None) -> str | None:
-    """Some scanners write it in Base64, others as it is. None when it is empty."""
+def base64_text(text: str | None) -> str | None:
+    """Text that, by its vendor's schema, is in Base64; what is none is left as it is. None when it is empty.
+
+    Not for text that may be plain: every tenth number of four digits is Base64 of some other text.
+    """
     text = (text or "").strip()
     try:
         plain = (base64_bytes(text) or b"").decode().strip("\0\r\n ")

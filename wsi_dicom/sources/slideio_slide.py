@@ -16,8 +16,8 @@ from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.metadata import OpticalPath, SlideMetadata
 from wsi_dicom.slide import AssociatedImage, EncodedTile, ImageFlavor, Pixels
-from wsi_dicom.sources.decoded_slide import DecodedSlide, one_line
-from wsi_dicom.tiff.layout import MAX_TILE_BYTES, plausible_spacing
+from wsi_dicom.sources.decoded_slide import DecodedSlide, one_line, stored_share
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES, on_glass, plausible_spacing
 
 if TYPE_CHECKING:
     from slideio import Scene
@@ -29,8 +29,24 @@ _TILE_SIDE: Final = 512
 _MAX_SIDE: Final = 2**31
 _MAX_PLANES: Final = 1 << 16
 _COLOURS: Final = ("red", "green", "blue")
-_LOSSY: Final = {"Jpeg": "ISO_10918_1", "Jpeg2000": "ISO_15444_1", "JpegXR": "ISO_29199_2"}
-"""By name of the compression. The last two may be lossless, which SlideIO does not tell."""
+_LOSSY: Final = {"Jpeg2000": "ISO_15444_1", "JpegXR": "ISO_29199_2"}
+"""By name of the compression. They may be lossless, which SlideIO does not tell."""
+_LOSSLESS: Final = frozenset(
+    {
+        "Uncompressed",
+        "Png",
+        "LZW",
+        "HuffmanRL",
+        "Zlib",
+        "PackBits",
+        "PKZIP",
+        "GIF",
+        "BIGGIF",
+        "RLE_LW",
+        "RLE_HC",
+        "RLE_BL",
+    }
+)
 _FLAVORS: Final = {
     "label": ImageFlavor.LABEL,
     "macro": ImageFlavor.OVERVIEW,
@@ -42,15 +58,20 @@ _FLAVORS: Final = {
 class SlideioAssociatedImage:
     """A label, overview or thumbnail. Satisfies AssociatedImage."""
 
-    def __init__(self, name: str, scene: Scene, lock: threading.Lock) -> None:
-        """`name` is for messages, `lock` that of the slide. Raises UnsupportedFormat, also above 256 MiB of pixels."""
+    def __init__(self, name: str, scene: Scene, lock: threading.Lock, stored_share: float) -> None:
+        """`name` is for messages, `lock` that of the slide.
+
+        `stored_share`: bytes stored per byte of pixels in the slide, which this picture is taken to have as well.
+        Raises UnsupportedFormat, also above 256 MiB of pixels.
+        """
         self._name, self._scene, self._lock = name, scene, lock
         self.width, self.height = scene.size
         self.pixel_format = _pixel_format(name, scene)
-        self.lossy_method = _LOSSY.get(scene.compression.name)
-        self.stored_bytes = self.width * self.height * self.pixel_format.bytes_per_pixel  # a bound: nobody tells more
-        if not 0 < self.stored_bytes <= MAX_TILE_BYTES:
+        self.lossy_method = _lossy_method(scene)
+        decoded = self.width * self.height * self.pixel_format.bytes_per_pixel
+        if not 0 < decoded <= MAX_TILE_BYTES:
             raise UnsupportedFormat(f"{name}: {self.width} x {self.height} pixels")
+        self.stored_bytes = max(1, round(decoded * stored_share))  # nobody tells more
 
     def encoded(self) -> EncodedTile | None:
         return None
@@ -58,10 +79,9 @@ class SlideioAssociatedImage:
     def pixels(self) -> Pixels:
         try:
             with self._lock:
-                pixels = np.asarray(self._scene.read_block())
+                return _shaped(self._scene.read_block(), self.width, self.height, self.pixel_format.samples)
         except RuntimeError as error:
             raise CodecError(f"{self._name}: {one_line(error)}") from error
-        return pixels.reshape(self.height, self.width, self.pixel_format.samples)
 
 
 class SlideioSlide(DecodedSlide):
@@ -85,21 +105,23 @@ class SlideioSlide(DecodedSlide):
             _log.warning("%s: the first of %d time points is taken", path.name, scene.num_t_frames)
         x_um, y_um = (metres * 1e6 for metres in scene.resolution)
         focal_planes = max(1, scene.num_z_slices)
+        levels = _levels(path.name, scene)
         super().__init__(
             path,
             Pyramid(
-                _levels(path.name, scene),
+                levels,
                 pixel_format,
-                plausible_spacing(x_um, y_um),
+                on_glass(plausible_spacing(x_um, y_um), levels[0]),
                 focal_planes=focal_planes,
                 optical_paths=channels,
                 focal_spacing_um=scene.z_resolution * 1e6 if focal_planes > 1 and scene.z_resolution > 0 else None,
             ),
             _metadata(scene, channels, pixel_format),
-            lossy_method=_LOSSY.get(scene.compression.name),
+            lossy_method=_lossy_method(scene),
             other_files=other_files,
         )
-        self.associated = _associated(path.name, file, self._lock)
+        share = stored_share(self.pyramid, sum(found.stat().st_size for found in self.files))
+        self.associated = _associated(path.name, file, self._lock, share)
 
     def _window(self, level: int, region: Region, plane: Plane) -> Pixels:
         grid, samples = self.pyramid.levels[level], self.pyramid.pixel_format.samples
@@ -110,7 +132,7 @@ class SlideioSlide(DecodedSlide):
             channel_indices=[plane.optical_path] if samples == 1 else [],
             slices=(plane.focal_plane, plane.focal_plane + 1),
         )
-        pixels = np.asarray(found).reshape(inside.height, inside.width, samples)
+        pixels = _shaped(found, inside.width, inside.height, samples)
         beyond = (0, region.height - inside.height), (0, region.width - inside.width), (0, 0)
         return np.pad(pixels, beyond, mode="edge") if any(after for _, after in beyond) else pixels
 
@@ -154,7 +176,23 @@ def _metadata(scene: Scene, channels: int, pixel_format: PixelFormat) -> SlideMe
     )
 
 
-def _associated(name: str, file: SlideioFile, lock: threading.Lock) -> Mapping[ImageFlavor, AssociatedImage]:
+def _lossy_method(scene: Scene) -> str | None:
+    """What is not known to be lossless is taken for JPEG: to call lossy pixels lossless would be false."""
+    name = scene.compression.name
+    return None if name in _LOSSLESS else _LOSSY.get(name, "ISO_10918_1")
+
+
+def _shaped(found: object, width: int, height: int, samples: int) -> Pixels:
+    """Shape (height, width, samples). Raises RuntimeError, as SlideIO does, for another number of pixels."""
+    pixels = np.asarray(found)
+    if pixels.size != height * width * samples:
+        raise RuntimeError(f"pixels of shape {pixels.shape} instead of {width} x {height} of {samples} samples")
+    return pixels.reshape(height, width, samples)
+
+
+def _associated(
+    name: str, file: SlideioFile, lock: threading.Lock, share: float
+) -> Mapping[ImageFlavor, AssociatedImage]:
     found: dict[ImageFlavor, AssociatedImage] = {}
     for told in file.get_aux_image_names():
         flavor = _FLAVORS.get(told.lower())
@@ -162,7 +200,7 @@ def _associated(name: str, file: SlideioFile, lock: threading.Lock) -> Mapping[I
             _log.warning("%s: picture %r is left out", name, told)
             continue
         try:
-            found[flavor] = SlideioAssociatedImage(f"{name}: {told}", file.get_aux_image(told), lock)
+            found[flavor] = SlideioAssociatedImage(f"{name}: {told}", file.get_aux_image(told), lock, share)
         except UnsupportedFormat as error:
             _log.warning("left out: %s", error)
     return found

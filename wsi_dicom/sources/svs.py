@@ -42,6 +42,10 @@ def _acquired(properties: dict[str, str]) -> datetime | None:
     return parse_moment(moment, *_DATE_FORMATS)  # the scanner's local time
 
 
+def _is_number(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,10}", text) is not None
+
+
 def _optical_paths(properties: dict[str, str]) -> tuple[OpticalPath, ...]:
     """The one path of a fluorescence slide (a file for each channel); none for brightfield, which tells nothing."""
     emission, excitation = (
@@ -58,7 +62,7 @@ def _optical_paths(properties: dict[str, str]) -> tuple[OpticalPath, ...]:
             fluorescence=True,
             excitation_nm=excitation if excitation and excitation > 0 else None,
             emission_nm=emission,
-            color=(*(int(color) & 0xFFFFFF).to_bytes(3, "big"),) if color.isdecimal() else None,  # red is the highest
+            color=(*(int(color) & 0xFFFFFF).to_bytes(3, "big"),) if _is_number(color) else None,  # red is the highest
         ),
     )
 

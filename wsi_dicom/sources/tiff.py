@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from wsi_dicom.errors import UnsupportedFormat
+from wsi_dicom.errors import UnsupportedFormat, UnsupportedStack
 from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
@@ -60,9 +60,9 @@ def _refuse_vendors(directory: TiffDirectory) -> None:
         if mark in directory.text(tag):  # also what its own source cannot read must not be misread here
             raise UnsupportedFormat(f"{directory.file.name}: no generic TIFF: the source {source} is for such files")
     description = directory.text(Tag.IMAGE_DESCRIPTION)
-    stack = re.search(r"^images=(\d+)", description, re.MULTILINE) if description.startswith("ImageJ=") else None
-    if stack and int(stack[1]) > 1:
-        raise _not_yet(directory, f"an ImageJ stack of {stack[1]} images")
+    stack = re.search(r"^images=([0-9]{1,15})", description, re.MULTILINE)
+    if description.startswith("ImageJ=") and stack and int(stack[1]) > 1:
+        raise UnsupportedStack(f"{directory.file.name}: an ImageJ stack of {int(stack[1])} images is not supported yet")
     if is_ome(description):  # which planes there are only its OME-XML tells
         raise UnsupportedFormat(f"{directory.file.name}: an OME-TIFF, which the source ome-tiff reads")
     if is_vsi(directory.file.path):  # what a VSI file has itself is but a thumbnail

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
+from wsi_dicom.errors import UnsupportedStack
 from wsi_dicom.metadata import SlideMetadata, parse_moment
 from wsi_dicom.slide import ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.scanner_text import magnification, number, whole
@@ -118,7 +119,7 @@ def _read(file: TiffFile, options: SourceOptions) -> Slide:
     pages = list(file.directories())
     scan = _iscan(pages[0])
     if scan.get("Z-layers", "1") not in ("0", "1"):
-        raise pages[0].unsupported(f"a Ventana slide of {scan.get('Z-layers')} focal planes is not supported")
+        raise UnsupportedStack(f"{file.name}: a Ventana slide of {scan.get('Z-layers')} focal planes is not supported")
     numbered = sorted(_levels(pages), key=lambda level: level[0])
     if not numbered:
         raise pages[0].unsupported("a Ventana slide in which no page is named as a level")

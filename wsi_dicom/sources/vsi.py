@@ -53,7 +53,12 @@ class VsiFormat:
                 f"{path.name}: Olympus VSI is read with an optional package: pip install wsi-dicom[vsi]"
             ) from error
         with reading(path):
-            slide = SlideioSlide(path, slideio.open_slide(str(path), "VSI"), tuple(frames))
+            file = slideio.open_slide(str(path), "VSI")
+            try:
+                slide = SlideioSlide(path, file, tuple(frames))
+            except BaseException:
+                file.close()
+                raise
         if (slide.pyramid.base.width, slide.pyramid.base.height) in _own_sizes(path):
             slide.close()  # SlideIO falls back to them when the metadata do not tell of the ETS files
             raise CorruptInput(f"{path.name}: SlideIO finds the pictures of the VSI file only, not those of ETS files")

@@ -2,6 +2,7 @@
 
     <root>/series/<SeriesInstanceUID>/<SOPInstanceUID>.dcm
     <root>/index.sqlite
+    <root>/cache/<SeriesInstanceUID>/   what is slow to read of a series: see dicom/position_cache.py
     <root>/staging/<name>/       what is being written, and its lock: see stores/staging.py
     <root>/lock                  shared by those who move series in or out, exclusive to who repairs or rebuilds
 
@@ -60,6 +61,7 @@ class LocalStore:
         self.root = root
         self._series = root / "series"
         self._staging = root / "staging"
+        self._cache = root / "cache"
         self._lock = root / "lock"
         self._index = root / "index.sqlite"
         self._replace_damaged = replace_damaged
@@ -173,6 +175,7 @@ class LocalStore:
         return candidates[0]
 
     def open(self, identifier: str) -> DicomSlide:
+        from wsi_dicom.dicom.position_cache import PositionCache
         from wsi_dicom.dicom.slide import open_series
 
         record = self.resolve(identifier)
@@ -181,7 +184,7 @@ class LocalStore:
             raise CorruptInput(
                 f"series {record.series_uid} has {len(files)} of its {record.instance_count} files in {record.folder}"
             )
-        return open_series(files)
+        return open_series(files, cache=PositionCache(self._cache / record.series_uid))
 
     def files(self, record: SeriesRecord) -> list[Path]:
         return sorted(record.folder.glob("*.dcm"))
@@ -203,6 +206,7 @@ class LocalStore:
             with _left_to_repair(record.series_uid):
                 sync(self._series)
                 self._catalogue().remove(record.series_uid, DELETING)
+            shutil.rmtree(self._cache / record.series_uid, ignore_errors=True)
         return record
 
     def rebuild(self) -> int:
@@ -277,6 +281,7 @@ class LocalStore:
                 catalogue.change(uid, PENDING, STORED)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(self._cache / uid, ignore_errors=True)
                 catalogue.remove(uid, state)
         remove_abandoned(self._staging)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -58,6 +59,7 @@ _BYTES: Final[dict[Compression, Callable[[bytes, int], bytes]]] = {
     Compression.ZSTD: _zstd,
     Compression.ZSTD_OLD: _zstd,
 }
+_JPEG_XR_OFFSET, _JPEG_XR_BYTES = 0xBCC0, 0xBCC1
 _LERC_INSIDE: Final = {1: _deflate, 2: _zstd}  # second value of field LercParameters
 
 
@@ -84,7 +86,8 @@ def _samples(layout: TiffLayout, data: bytes, shape: tuple[int, int, int]) -> Pi
 
     rows, width, samples = shape
     bits, size = layout.samples.bits, rows * layout.row_bytes
-    found = _BYTES[layout.compression](data, size)
+    # some writers fill the last strip up to the height of the others
+    found = _BYTES[layout.compression](data, layout.level.tile_height * layout.row_bytes)
     if len(found) < size:
         raise CodecError(f"{len(found)} bytes of pixels where {size} are needed")
     if bits not in (8, 16):
@@ -124,10 +127,28 @@ def _picture(layout: TiffLayout, data: bytes, shape: tuple[int, int, int]) -> Pi
     elif layout.compression in JPEG_XL:
         imagecodecs.jpegxl_decode(data, numthreads=1, out=out)
     elif layout.compression in JPEG_XR:
+        _refuse_cut_off(data)
         imagecodecs.jpegxr_decode(data, out=out)
     elif layout.compression in LERC:
         imagecodecs.lerc_decode(lerc_blob(layout, data), out=out)
     return out.reshape(shape)
+
+
+def _refuse_cut_off(data: bytes) -> None:
+    """jxrlib fills what is missing with gray. Raises CodecError by the container (ITU-T T.832 annex A), if any.
+
+    Its directory is that of TIFF, with tags of its own for offset and byte count of the picture.
+    """
+    if not data.startswith(b"II\xbc") or len(data) < 10:
+        return
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at) if at + 2 <= len(data) else (0,)
+    if not count or at + 2 + 12 * count > len(data):
+        raise CodecError("the JPEG XR stream ends within its header")
+    fields = {tag: value for tag, _, _, value in struct.iter_unpack("<HHII", data[at + 2 : at + 2 + 12 * count])}
+    end = fields.get(_JPEG_XR_OFFSET, 0) + fields.get(_JPEG_XR_BYTES, 0)
+    if end > len(data):
+        raise CodecError(f"the JPEG XR stream is cut off: it has {len(data)} of {end} bytes")
 
 
 def lerc_blob(layout: TiffLayout, data: bytes) -> bytes:

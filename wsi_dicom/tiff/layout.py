@@ -9,18 +9,25 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wsi_dicom.errors import UnsupportedFormat
+from wsi_dicom.errors import UnsupportedStack
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
 from wsi_dicom.tiff.samples import Photometric, StoredSamples, read_samples
 from wsi_dicom.tiff.structure import Tag, TiffDirectory
 
 MAX_TILE_BYTES: Final = 256 << 20
 """Of one tile or strip, decoded or stored."""
+_PART_BYTES: Final = 8 << 20
+"""Of an uncompressed strip of the whole picture, which is read in parts."""
 _MAX_SIDE: Final = 2**31
 _MAX_TILES: Final = 1 << 25
 _SPACING_UM: Final = (0.01, 100.0)
 """Whole slides are scanned at 0.1 to 10 um per pixel; what lies far outside is a wrong unit or a default."""
+_COARSEST_RESOLUTION_UM: Final = 20.0
+"""Of resolution fields, which any program fills with what a printer would do: 300 dots per inch are 85 um."""
+_GLASS_MM: Final = 80.0
+"""Slides are 25 mm x 75 mm to 52 mm x 76 mm."""
 
 
 class Compression(IntEnum):
@@ -30,7 +37,6 @@ class Compression(IntEnum):
     LZW = 5
     JPEG = 7
     DEFLATE = 8
-    JPEG_XR_NDPI = 22610
     PACKBITS = 32773
     DEFLATE_OLD = 32946
     APERIO_JP2K_YCBCR = 33003
@@ -53,7 +59,7 @@ JPEG_2000: Final = frozenset({Compression.APERIO_JP2K_YCBCR, Compression.APERIO_
 WEBP: Final = frozenset({Compression.WEBP, Compression.WEBP_OLD})
 LERC: Final = frozenset({Compression.LERC})
 JPEG_XL: Final = frozenset({Compression.JPEG_XL, Compression.JPEG_XL_DNG})
-JPEG_XR: Final = frozenset({Compression.JPEG_XR, Compression.JPEG_XR_NDPI})
+JPEG_XR: Final = frozenset({Compression.JPEG_XR})
 MAY_LOSE: Final = WEBP | LERC | JPEG_XL | JPEG_XR
 """Lossy or not, as the stream says, and not for DICOM as it is."""
 _PREDICTED: Final = frozenset(
@@ -74,7 +80,8 @@ class TiffLayout:
     """One image of a TIFF file, before anything is read that grows with it. A strip is a tile of full width.
 
     `predicted`: samples are differences along the row (TIFF 6.0 section 14). `orientation` is that of the field, 1..8.
-    `stored` is the grid that the file has, where it is larger than that of the level (see `cropped`).
+    `stored` is the grid that the file has, where it is larger than that of the level (see `cropped`). `parted`: the
+    file has one uncompressed strip, which is read as if it were many.
     """
 
     directory: TiffDirectory = field(repr=False)
@@ -86,6 +93,7 @@ class TiffLayout:
     byte_order: str
     orientation: int = 1
     stored: Level | None = None
+    parted: bool = False
 
     def cropped(self, width: int, height: int) -> TiffLayout:
         """Without what lies right of `width` and below `height`: some scanners count padding into the size."""
@@ -128,6 +136,9 @@ def read_layout(directory: TiffDirectory) -> TiffLayout:
     samples = read_samples(directory)
     compression = _compression(directory, samples)
     bytes_per_pixel = max(samples.count * (1 if samples.bits <= 8 else 2), samples.pixel_format.bytes_per_pixel)
+    parted = compression == Compression.NONE and not tiled and level.rows == 1
+    if parted:
+        level = level.retiled(level.width, min(level.height, max(1, _PART_BYTES // (level.width * bytes_per_pixel))))
     if level.tile_width * level.tile_height * bytes_per_pixel > MAX_TILE_BYTES:
         raise directory.unsupported(
             f"tiles or strips of {level.tile_width} x {level.tile_height} pixels; the limit is 256 MiB each"
@@ -145,6 +156,7 @@ def read_layout(directory: TiffDirectory) -> TiffLayout:
         predicted=predictor == 2,
         byte_order=directory.file.byte_order,
         orientation=orientation if 1 <= orientation <= 8 else 1,
+        parted=parted,
     )
 
 
@@ -190,15 +202,18 @@ def _compression(directory: TiffDirectory, samples: StoredSamples) -> Compressio
     return compression
 
 
-def read_segments(layout: TiffLayout) -> tuple[array[int], array[int]]:
+def read_segments(layout: TiffLayout, *, tolerant: bool = False) -> tuple[array[int], array[int]]:
     """Offsets and byte counts of all tiles, row by row, each compared with the file's size. Raises CorruptInput.
 
     Those of separate planes of samples follow each other.
 
-    Byte count 0 is a missing tile; its offset, whatever the file says, becomes 0.
+    Byte count 0 is a missing tile; its offset, whatever the file says, becomes 0. With `tolerant`, those outside of the
+    file become the byte behind its end, which cannot be read.
     """
     directory, level, segments = layout.directory, layout.level, layout.segments
     stored = layout.stored or level
+    if layout.parted:
+        segments //= level.rows
     where, sizes = Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS
     if layout.tiled:
         where, sizes = Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS
@@ -211,15 +226,20 @@ def read_segments(layout: TiffLayout) -> tuple[array[int], array[int]]:
     if sizes in directory:
         counts = directory.array(sizes, segments)
     elif layout.compression == Compression.NONE:  # old writers leave the field out
-        rows = np.minimum(level.tile_height, level.height - np.arange(level.rows, dtype=np.uint64) * level.tile_height)
-        counts = np.tile((rows * layout.row_bytes).astype(np.uint64), segments // level.rows)
+        counts = np.tile(_strip_bytes(layout), layout.segments // level.rows)
+        if layout.parted:
+            counts = counts.reshape(-1, level.rows).sum(axis=1, dtype=np.uint64)
     else:
         raise directory.corrupt(f"field {sizes.name} is missing")
+    if layout.parted:
+        offsets, counts = _parts(layout, offsets, counts)
     size = np.uint64(directory.file.size)
     bad = (counts > np.minimum(size, np.uint64(MAX_TILE_BYTES))) | (
         (counts > 0) & (offsets > size - np.minimum(counts, size))
     )
-    if bad.any():
+    if tolerant:
+        offsets[bad], counts[bad] = size, 1
+    elif bad.any():
         index = int(bad.argmax())
         row, column = divmod(index % stored.tile_count, stored.columns)
         raise directory.corrupt(
@@ -233,13 +253,32 @@ def read_segments(layout: TiffLayout) -> tuple[array[int], array[int]]:
     return array("Q", offsets.tobytes()), array("I", counts.astype(np.uint32).tobytes())
 
 
+def _strip_bytes(layout: TiffLayout) -> NDArray[np.uint64]:
+    """Of each strip of a level, not compressed."""
+    level = layout.level
+    rows = np.minimum(level.tile_height, level.height - np.arange(level.rows, dtype=np.int64) * level.tile_height)
+    return (rows * layout.row_bytes).astype(np.uint64)
+
+
+def _parts(
+    layout: TiffLayout, offsets: NDArray[np.uint64], counts: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Where the parts of a `parted` strip lie, of every plane of samples. Raises CorruptInput for one too short."""
+    sizes = _strip_bytes(layout)
+    whole = sizes.sum(dtype=np.uint64)
+    if ((counts > 0) & (counts < whole)).any():
+        raise layout.directory.corrupt(f"a strip of {counts.min()} bytes, where its pixels have {whole}")
+    inside = np.cumsum(sizes, dtype=np.uint64) - sizes
+    return (offsets[:, np.newaxis] + inside).ravel(), ((counts[:, np.newaxis] > 0) * sizes).ravel()
+
+
 def refuse_stack(candidates: Sequence[TiffLayout]) -> None:
-    """Raises UnsupportedFormat when others have the size of the first: channels, focal planes or times, not levels."""
+    """Raises UnsupportedStack when others have the size of the first: channels, focal planes or times, not levels."""
     base = candidates[0]
     same = sum(layout.level.bounds == base.level.bounds for layout in candidates)
     if same > 1:
         size = f"{base.level.width} x {base.level.height}"
-        raise UnsupportedFormat(
+        raise UnsupportedStack(
             f"{base.directory.file.name}: a stack of {same} pages of {size} pixels is not supported yet"
         )
 
@@ -252,10 +291,22 @@ def plausible_spacing(x_um: float | None, y_um: float | None) -> Spacing | None:
     return Spacing(x_um / 1000, y_um / 1000)
 
 
+def printed_spacing(x_um: float, y_um: float) -> Spacing | None:
+    """The same from a resolution that may be meant for printers: where it is coarser than scanners are, it is."""
+    return plausible_spacing(x_um, y_um) if max(x_um, y_um) <= _COARSEST_RESOLUTION_UM else None
+
+
+def on_glass(spacing: Spacing | None, base: Level) -> Spacing | None:
+    """The spacing of a slide, unless its finest level were larger than a glass slide by it."""
+    if spacing is None or max(base.width * spacing.x_mm, base.height * spacing.y_mm) > _GLASS_MM:
+        return None
+    return spacing
+
+
 def resolution_spacing(directory: TiffDirectory) -> Spacing | None:
-    """Spacing from the resolution fields, None when they are missing, relative or absurd."""
+    """Spacing from the resolution fields, None when they are missing, relative, meant for printers or absurd."""
     unit_um = {2: 25400.0, 3: 10000.0}.get(directory.integer(Tag.RESOLUTION_UNIT, 2))
     x, y = directory.number(Tag.X_RESOLUTION), directory.number(Tag.Y_RESOLUTION)
     if not (unit_um and x and y):
         return None
-    return plausible_spacing(unit_um / x, unit_um / y)
+    return printed_spacing(unit_um / x, unit_um / y)

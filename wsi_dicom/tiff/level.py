@@ -47,17 +47,20 @@ def strip_cache() -> DecodedCache:
     return DecodedCache(_CACHED_STRIP_BYTES)
 
 
-def _runs(offsets: Sequence[int], counts: Sequence[int]) -> Iterator[range]:
-    """Numbers of tiles that may be read at once: at most 256 KiB, or one tile, with little between them."""
+def _runs(offsets: Sequence[int], counts: Sequence[int]) -> Iterator[tuple[range, int, int]]:
+    """Numbers of tiles that may be read at once: at most 256 KiB, or one tile, with little between them.
+
+    With each run where in the file its tiles begin and end.
+    """
     start = begin = end = wanted = 0
     for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
         first, last = min(begin, offset), max(end, offset + count)
         if number == start or last - first > min(wanted + count + _GAPS, _READ_AT_ONCE):
             if number > start:
-                yield range(start, number)
+                yield range(start, number), begin, end
             start, first, last, wanted = number, offset, offset + count, 0
         begin, end, wanted = first, last, wanted + count
-    yield range(start, len(counts))
+    yield range(start, len(counts)), begin, end
 
 
 class TiffLevel:
@@ -79,8 +82,10 @@ class TiffLevel:
         """
         self.file: TiffFile = directory.file
         self._layout, self._place = layout, place
-        self._background, self._garbage = options.background, garbage
-        self._offsets, self._counts = read_segments(layout)
+        self.background, self._garbage = options.background, garbage
+        self._offsets, self._counts = read_segments(layout, tolerant=options.tolerant)
+        planes = np.frombuffer(self._counts, np.uint32).reshape(-1, layout.level.tile_count)
+        self._present: Sequence[int] = self._counts if len(planes) == 1 else planes.max(axis=0).tolist()
         self._streams = self._open_streams()
         self.level: Level = layout.level
         self.pixel_format = layout.pixel_format
@@ -95,11 +100,11 @@ class TiffLevel:
             first = next(present, None) if layout.compression in MAY_LOSE else None
             return OtherStreams(layout, b"" if first is None else self._read(first))
         kind = JpegStreams if layout.compression in JPEG else Jpeg2000Streams
-        failure: CodecError | None = None
+        failure: CodecError | CorruptInput | None = None
         for index, _ in zip(present, range(_TRIED_TILES), strict=False):
             try:
                 return kind(layout, self._read(index))
-            except CodecError as error:
+            except (CodecError, CorruptInput) as error:
                 failure = failure or error
         what = f"no tile begins as one: {failure}" if failure else "it has no tiles"
         raise CorruptInput(f"{self.file.name}: {self._place}: {layout.compression.name}, but {what}")
@@ -111,11 +116,11 @@ class TiffLevel:
     @property
     def missing(self) -> int:
         """How many tiles the file has nothing for."""
-        return self._counts[: self.level.tile_count].count(0)
+        return self._present.count(0)
 
     def stores(self, column: int, row: int) -> bool:
         """Whether the file has anything for a tile. Raises OutOfBounds."""
-        return self._counts[self.level.tile_index(column, row)] > 0
+        return self._present[self.level.tile_index(column, row)] > 0
 
     def stores_any(self, region: Region) -> bool:
         """Whether the file has anything for a region."""
@@ -125,7 +130,7 @@ class TiffLevel:
         left, right = inside.x // level.tile_width, -(-inside.right // level.tile_width)
         top, bottom = inside.y // level.tile_height, -(-inside.bottom // level.tile_height)
         return any(
-            any(self._counts[row * level.columns + left : row * level.columns + right]) for row in range(top, bottom)
+            any(self._present[row * level.columns + left : row * level.columns + right]) for row in range(top, bottom)
         )
 
     def encoded_tile(self, column: int, row: int) -> EncodedTile | None:
@@ -151,9 +156,7 @@ class TiffLevel:
         first = self.level.tile_index(0, row)
         offsets, counts = self._offsets[first : first + columns], self._counts[first : first + columns]
         encoding, copy = self.encoding, self._streams.copy
-        for run in _runs(offsets, counts):
-            begin = min(offsets[column] for column in run)
-            end = max(offsets[column] + counts[column] for column in run)
+        for run, begin, end in _runs(offsets, counts):
             data = self.file.read(begin, end - begin, self._place)
             for column in run:
                 if encoding is None or not counts[column]:
@@ -176,7 +179,7 @@ class TiffLevel:
     def stored_tile(self, column: int, row: int) -> Pixels | None:
         """As Slide.tile, but None for a tile that is missing."""
         index = self.level.tile_index(column, row)
-        if not self._counts[index]:
+        if not self._present[index]:
             return None
         if self._strips is not None:
             return self._strips.get((self, row), lambda: self._decode(0, row))
@@ -201,10 +204,10 @@ class TiffLevel:
         return EncodedTile(stream, encoding) if fits else None
 
     def _read(self, index: int) -> bytes:
-        return self.file.read(self._offsets[index], self._counts[index], self._place)
+        return self.file.read(self._offsets[index], self._counts[index], self._named(index))
 
     def _beginning(self, index: int) -> bytes:
-        return self.file.read(self._offsets[index], min(self._counts[index], 16), self._place)
+        return self.file.read(self._offsets[index], min(self._counts[index], 16), self._named(index))
 
     def _may_be_garbage(self, column: int, row: int) -> bool:
         at_edge = column == self.level.columns - 1 or row == self.level.rows - 1
@@ -217,14 +220,16 @@ class TiffLevel:
         level, samples = self.level, self._layout.samples
         planes = range(self.level.tile_index(column, row), len(self._counts), level.tile_count)
         if not all(self._counts[index] for index in planes):
-            return self.blank()
+            raise CorruptInput(
+                f"{self.file.name}: {self._at(column, row)}: it lacks some of the {len(planes)} planes of its samples"
+            )
         try:
             parts = [self._streams.complete(self._read(index)) for index in planes]
         except CodecError as error:
             raise self._broken(CorruptInput, column, row, error) from error
         try:
             stored = [self._visible(part, column, row) for part in parts]
-            pixels = samples.pixels(stored[0] if len(stored) == 1 else np.dstack(stored), self._background)
+            pixels = samples.pixels(stored[0] if len(stored) == 1 else np.dstack(stored), self.background)
         except CodecError as error:
             raise self._broken(CodecError, column, row, error) from error
         if pixels.shape[:2] == (level.tile_height, level.tile_width):
@@ -242,13 +247,17 @@ class TiffLevel:
 
     def blank(self) -> Pixels:
         """A tile of background."""
-        colour = background_samples(self._background, self.pixel_format)
+        colour = background_samples(self.background, self.pixel_format)
         blank: Pixels = np.empty((self.level.tile_height, self.level.tile_width, len(colour)), colour.dtype)
         blank[:] = colour
         return blank
 
     def _at(self, column: int, row: int) -> str:
         return f"{self._place}, tile column {column}, row {row}"
+
+    def _named(self, index: int) -> str:
+        row, column = divmod(index % self._layout.level.tile_count, self._layout.level.columns)
+        return self._at(column, row)
 
     def _broken(
         self, kind: type[CorruptInput] | type[CodecError], column: int, row: int, error: CodecError
@@ -284,6 +293,7 @@ def open_planes(
                 f"but the {file.size} bytes of the file cannot tell where that many are"
             )
 
+    _warn_of_signed(images)
     strips = strip_cache()
     finest, coarse = (Garbage.MISSING_AT_EDGES, Garbage.MISSING) if garbage_is_missing else (Garbage.DAMAGE,) * 2
 
@@ -301,3 +311,12 @@ def open_planes(
         ]
 
     return {plane: opened(plane) for plane in chosen}
+
+
+def _warn_of_signed(images: Sequence[tuple[TiffDirectory, TiffLayout]]) -> None:
+    signed = next((layout for _, layout in images if layout.samples.signed), None)
+    if signed is not None:
+        _log.warning(
+            "%s: pixels of type int%d: half of their range is added, so that none is negative",
+            *(signed.directory.file.name, signed.samples.bits),
+        )

@@ -6,9 +6,9 @@ import math
 import struct
 from typing import Final
 
-from wsi_dicom.codecs.jpegxl_header import is_xyb
+from wsi_dicom.codecs.jpegxl_header import holds_jpeg, is_lossless
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_XL as JPEG_XL_SYNTAX
-from wsi_dicom.codecs.transfer_syntaxes import lossy_method
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_XL_RECOMPRESSION, lossy_method
 from wsi_dicom.errors import CodecError
 from wsi_dicom.tiff.codecs import lerc_blob
 from wsi_dicom.tiff.layout import JPEG_XL, JPEG_XR, LERC, WEBP, TiffLayout
@@ -32,7 +32,7 @@ def stored_loss(layout: TiffLayout, tile: bytes) -> str | None:
     if layout.compression in JPEG_XR:
         return None if _jpeg_xr_is_lossless(tile) else "ISO_29199_2"
     if layout.compression in JPEG_XL:
-        return lossy_method(JPEG_XL_SYNTAX) if _jpeg_xl_loses(tile) else None
+        return _jpeg_xl_loss(tile)
     return None
 
 
@@ -73,8 +73,10 @@ def _jpeg_xr_is_lossless(tile: bytes) -> bool:
     return not plane & 0x10
 
 
-def _jpeg_xl_loses(tile: bytes) -> bool:
+def _jpeg_xl_loss(tile: bytes) -> str | None:
     try:
-        return is_xyb(tile)
+        if holds_jpeg(tile):
+            return lossy_method(JPEG_XL_RECOMPRESSION)
+        return None if is_lossless(tile) else lossy_method(JPEG_XL_SYNTAX)
     except CodecError:  # one that says more than the header of a plain picture
-        return True
+        return lossy_method(JPEG_XL_SYNTAX)

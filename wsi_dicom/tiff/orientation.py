@@ -53,7 +53,7 @@ class TurnedSlide(SlideBase):
     """
 
     def __init__(self, stored: Slide, orientation: int, background: tuple[int, int, int]) -> None:
-        self._stored, self._turn, self._background = stored, _TURNS[orientation], background
+        self._stored, self._turn, self.background = stored, _TURNS[orientation], background
         self.name, self.metadata, self.associated = stored.name, stored.metadata, stored.associated
         self.files, self.sparse = stored.files, stored.sparse
         pyramid = stored.pyramid
@@ -105,7 +105,7 @@ class TurnedSlide(SlideBase):
         if (visible.width, visible.height) == (grid.tile_width, grid.tile_height):
             return np.ascontiguousarray(pixels)
         tile: Pixels = np.empty((grid.tile_height, grid.tile_width, pixels.shape[2]), pixels.dtype)
-        tile[:] = background_samples(self._background, self.pyramid.pixel_format)
+        tile[:] = background_samples(self.background, self.pyramid.pixel_format)
         tile[: visible.height, : visible.width] = pixels
         return tile
 

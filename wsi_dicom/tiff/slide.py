@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from wsi_dicom.errors import OutOfBounds, UnsupportedFormat
+from wsi_dicom.errors import OutOfBounds, UnsupportedStack
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.region import read_region
@@ -20,10 +21,12 @@ from wsi_dicom.slide import (
     SlideBase,
     SourceOptions,
 )
-from wsi_dicom.tiff.layout import MAX_TILE_BYTES, TiffLayout, read_layout
+from wsi_dicom.tiff.layout import MAX_TILE_BYTES, TiffLayout, on_glass, read_layout
 from wsi_dicom.tiff.level import TiffLevel
 from wsi_dicom.tiff.missing import averaged, finer_source
 from wsi_dicom.tiff.structure import TiffDirectory, TiffFile
+
+_log = logging.getLogger(__name__)
 
 
 class TiffAssociatedImage:
@@ -76,7 +79,7 @@ class TiffSlide(SlideBase):
     ) -> None:
         """`levels` of one plane, or of every plane. All files are closed with the slide.
 
-        Raises UnsupportedFormat when the planes do not have the same levels.
+        Raises UnsupportedStack when the planes do not have the same levels.
         """
         self.name = file.name
         self._planes = levels if isinstance(levels, Mapping) else {FIRST_PLANE: levels}
@@ -86,14 +89,14 @@ class TiffSlide(SlideBase):
         self.pyramid = Pyramid(
             tuple(level.level for level in first),
             first[0].pixel_format,
-            spacing,
+            on_glass(spacing, first[0].level),
             focal_planes=1 + max(plane.focal_plane for plane in self._planes),
             optical_paths=1 + max(plane.optical_path for plane in self._planes),
             focal_spacing_um=focal_spacing_um,
         )
         self._refuse_unlike_planes()
         self._encodings = tuple(self._common_encoding(number) for number in range(len(first)))
-        self.metadata, self.associated = metadata, associated
+        self.metadata, self.associated, self.background = metadata, associated, first[0].background
         self.sparse = any(4 * levels[0].missing >= levels[0].level.tile_count for levels in self._planes.values())
 
     def _refuse_unlike_planes(self) -> None:
@@ -101,7 +104,7 @@ class TiffSlide(SlideBase):
             levels = self._planes.get(plane, ())
             same = tuple(level.level for level in levels) == self.pyramid.levels
             if not same or any(level.pixel_format != self.pyramid.pixel_format for level in levels):
-                raise UnsupportedFormat(
+                raise UnsupportedStack(
                     f"{self.name}: optical path {plane.optical_path}, focal plane {plane.focal_plane}: "
                     "does not have the levels, or the kind of pixels, that the first plane has"
                 )
@@ -181,4 +184,10 @@ def reductions(candidates: Sequence[tuple[TiffDirectory, TiffLayout]]) -> list[t
         same_kind = layout.pixel_format == base.pixel_format and layout.tiled == base.tiled
         if same_kind and is_reduction(layout.level, base.level) and layout.level.width < finer.level.width:
             levels.append((directory, layout))
+        else:
+            _log.warning(
+                "left out: %s: %s: %d x %d pixels, which is no level of %d x %d",
+                *(directory.file.name, directory.place, layout.level.width, layout.level.height),
+                *(base.level.width, base.level.height),
+            )
     return levels

@@ -20,9 +20,14 @@ from numpy.typing import NDArray
 
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 
-MAX_DIRECTORIES: Final = 4096
-MAX_FIELDS: Final = 4096
+_MAX_DIRECTORIES: Final = 1 << 14
+"""Of a file, SubIFDs included. The most are in OME-TIFF: those of each level of each plane."""
+_MAX_FIELDS: Final = 4096
+_MAX_FIELDS_IN_ALL: Final = 200_000
+"""Directories may overlap: without this limit a few hundred KB make gigabytes of them."""
 _MAX_DATA: Final = 64 << 20
+_MAX_TEXT_IN_ALL: Final = 64 << 20
+"""Bytes: any number of directories may share a long description."""
 
 _TYPE_CODES: Final = {  # field types of TIFF 6.0 and BigTIFF, as numpy calls them
     1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4", 11: "f4", 12: "f8",
@@ -106,6 +111,7 @@ class TiffDirectory:
 
     def __init__(self, file: TiffFile, place: str, fields: dict[int, Field]) -> None:
         self.file, self.place, self._fields = file, place, fields
+        self._texts: dict[Tag, str] = {}
 
     def __contains__(self, tag: int) -> bool:
         return tag in self._fields
@@ -164,12 +170,24 @@ class TiffDirectory:
         return self._values(tag, _MAX_DATA).tobytes() if tag in self._fields else None
 
     def text(self, tag: Tag) -> str:
-        """A field of text up to its NUL, empty when absent. Bytes that are not UTF-8 become U+FFFD."""
-        return (self.data(tag) or b"").split(b"\0", 1)[0].decode("utf-8", "replace")
+        """A field of text up to its NUL, empty when absent. Bytes that are not UTF-8 become U+FFFD.
+
+        Read once, and kept. Raises CorruptInput, also when the file has more than 64 MiB of text in all.
+        """
+        if tag not in self._texts:
+            self.file.count_text(self._fields[tag].size if tag in self._fields else 0, self.place)
+            self._texts[tag] = (self.data(tag) or b"").split(b"\0", 1)[0].decode("utf-8", "replace")
+        return self._texts[tag]
 
     def subdirectories(self) -> Iterator[TiffDirectory]:
-        """The directories of field SubIFDs (TIFF technical note 1), which has levels in OME-TIFF and others."""
-        for number, offset in enumerate(self.integers(Tag.SUB_IFDS)):
+        """The directories of field SubIFDs (TIFF technical note 1), which has levels in OME-TIFF and others.
+
+        Raises CorruptInput, also when one of them is named twice.
+        """
+        offsets = self.integers(Tag.SUB_IFDS)
+        if len(set(offsets)) < len(offsets):
+            raise self.corrupt("field SUB_IFDS names a directory twice")
+        for number, offset in enumerate(offsets):
             yield self.file.directory(offset, f"{self.place}, SubIFD {number}")[0]
 
     def corrupt(self, what: str) -> CorruptInput:
@@ -189,6 +207,7 @@ class TiffFile:
         except OSError as error:
             raise UnsupportedFormat(f"{path}: cannot be read: {error.strerror}") from error
         self.size = os.fstat(self._file.fileno()).st_size
+        self._directories = self._fields = self._text_bytes = 0
         head = self._file.read(16)
         self.byte_order = ">" if head.startswith(b"MM") else "<"
         self.big = is_tiff(head) and 43 in head[2:4]
@@ -213,14 +232,33 @@ class TiffFile:
             raise CorruptInput(f"{self.name}: {place}: the file became shorter while it was read")
         return data
 
+    def count_directory(self, fields: int, place: str) -> None:
+        """Every directory that is read costs time and memory. Raises CorruptInput when there are too many of them."""
+        if not 0 < fields <= _MAX_FIELDS:
+            raise CorruptInput(f"{self.name}: {place}: a directory of {fields} fields; the limit is {_MAX_FIELDS}")
+        self._directories, self._fields = self._directories + 1, self._fields + fields
+        if self._directories > _MAX_DIRECTORIES or self._fields > _MAX_FIELDS_IN_ALL:
+            raise CorruptInput(
+                f"{self.name}: {place}: its directories are {self._directories} with {self._fields} fields so far; "
+                f"the limits are {_MAX_DIRECTORIES} and {_MAX_FIELDS_IN_ALL}"
+            )
+
+    def count_text(self, size: int, place: str) -> None:
+        """The same for text of `size` bytes. Raises CorruptInput."""
+        self._text_bytes += size
+        if self._text_bytes > _MAX_TEXT_IN_ALL:
+            raise CorruptInput(
+                f"{self.name}: {place}: the directories have {self._text_bytes} bytes of text so far; "
+                f"the limit is {_MAX_TEXT_IN_ALL}"
+            )
+
     def directory(self, offset: int, place: str) -> tuple[TiffDirectory, int]:
         """The directory at an offset, and the offset of the next one in its chain. Raises CorruptInput."""
         counter, entry, following = ("Q", "HHQ", "Q") if self.big else ("H", "HHI", "I")
         order = self.byte_order
         head = struct.calcsize(order + counter)
         (count,) = struct.unpack(order + counter, self.read(offset, head, place))
-        if not 0 < count <= MAX_FIELDS:
-            raise CorruptInput(f"{self.name}: {place}: a directory of {count} fields; the limit is {MAX_FIELDS}")
+        self.count_directory(count, place)
         inline = struct.calcsize(order + following)
         step = struct.calcsize(order + entry) + inline
         table = self.read(offset + head, count * step + inline, place)
@@ -235,15 +273,13 @@ class TiffFile:
         return TiffDirectory(self, place, fields), next_offset
 
     def directories(self) -> Iterator[TiffDirectory]:
-        """The main chain, one by one. Raises CorruptInput when it loops, or is longer than MAX_DIRECTORIES."""
+        """The main chain, one by one. Raises CorruptInput when it loops, or is too long."""
         offset = self.first_directory
         seen: set[int] = set()
         while offset or not seen:
             place = f"IFD {len(seen)}"
             if offset in seen:
                 raise CorruptInput(f"{self.name}: {place}: the chain of directories loops back to byte {offset}")
-            if len(seen) >= MAX_DIRECTORIES:
-                raise CorruptInput(f"{self.name}: more than {MAX_DIRECTORIES} directories")
             seen.add(offset)
             directory, offset = self.directory(offset, place)
             yield directory

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_dicom.errors import UnsupportedFormat, WsiError
+from wsi_dicom.errors import CorruptInput, UnsupportedFormat, WsiError
 from wsi_dicom.slide import AS_FOUND, AssociatedImage, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.tiff.slide import TiffAssociatedImage
 from wsi_dicom.tiff.structure import TiffDirectory, TiffFile, is_tiff
@@ -50,13 +50,13 @@ class TiffVendor:
 def associated_images(
     pages: Iterable[tuple[ImageFlavor, TiffDirectory]], options: SourceOptions
 ) -> dict[ImageFlavor, AssociatedImage]:
-    """The first page of each flavor that is read. Raises CorruptInput."""
+    """The first page of each flavor that is read: a slide is not worth less without its label."""
     found: dict[ImageFlavor, AssociatedImage] = {}
     for flavor, directory in pages:
         if flavor in found:
             continue
         try:
             found[flavor] = TiffAssociatedImage(directory, flavor, options)
-        except UnsupportedFormat as error:
+        except (UnsupportedFormat, CorruptInput) as error:
             _log.warning("left out: %s", error)
     return found

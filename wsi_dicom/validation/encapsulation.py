@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from wsi_dicom.codecs.transfer_syntaxes import NATIVE, lossy_method
+from wsi_dicom.codecs.transfer_syntaxes import UNENCAPSULATED, lossy_method
 from wsi_dicom.errors import CorruptInput
 from wsi_dicom.validation.finding import Finding
 from wsi_dicom.validation.image import Image, decimals
@@ -22,7 +22,7 @@ def check_pixel_data(image: Image) -> Iterator[Finding]:
     if pixel_data is None:
         yield image.error("PS3.3 C.7.6.3", "PixelData is missing, or the file breaks off before it")
         return
-    native = image.transfer_syntax in NATIVE
+    native = image.transfer_syntax in UNENCAPSULATED
     if native == pixel_data.encapsulated:
         kind = "items" if native else "no items"
         yield image.error(_ITEMS, f"the pixel data have {kind}, which transfer syntax {image.transfer_syntax} excludes")
@@ -49,7 +49,7 @@ def _native_length(image: Image, pixel_data: PixelDataElement) -> Iterator[Findi
 def encapsulated(image: Image) -> PixelDataElement | None:
     """The pixel data, when they are in items as they should be."""
     pixel_data = image.pixel_data
-    if pixel_data is None or not pixel_data.encapsulated or image.transfer_syntax in NATIVE:
+    if pixel_data is None or not pixel_data.encapsulated or image.transfer_syntax in UNENCAPSULATED:
         return None
     return pixel_data
 

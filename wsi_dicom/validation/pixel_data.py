@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Final, NamedTuple
 
-from wsi_dicom.dicom.elements import UNDEFINED, ElementWalker
+from wsi_dicom.dicom.elements import UNDEFINED
 from wsi_dicom.dicom.header import PER_FRAME_FUNCTIONAL_GROUPS, Instance, reading
 from wsi_dicom.dicom.index import RandomAccessFile
 from wsi_dicom.errors import CorruptInput
@@ -141,9 +141,8 @@ class PixelDataElement:
 def locate_pixel_data(instance: Instance) -> PixelDataElement | None:
     """Finds the elements behind the header; None without pixel data. Raises NotFound, StoreError, CorruptInput."""
     found: dict[int, Value] = {}
-    with reading(instance.path), instance.path.open("rb") as file:
-        file.seek(instance.end)
-        walker = ElementWalker(file, implicit_vr=instance.implicit_vr)
+    with reading(instance.path), instance.open_data_set() as file:
+        walker = instance.walker(file)
         for tag, length in walker.elements():
             found[tag] = Value(file.tell(), length)
             if tag >= _PIXEL_DATA:
@@ -152,7 +151,7 @@ def locate_pixel_data(instance: Instance) -> PixelDataElement | None:
         if _PIXEL_DATA not in found:
             return None
         return PixelDataElement(
-            file=RandomAccessFile(instance.path),
+            file=RandomAccessFile(file),
             pixels=found[_PIXEL_DATA],
             extended_offsets=found.get(_EXTENDED_OFFSETS),
             extended_lengths=found.get(_EXTENDED_LENGTHS),

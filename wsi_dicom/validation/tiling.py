@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from wsi_dicom.dicom.elements import ElementWalker
 from wsi_dicom.dicom.header import reading
 from wsi_dicom.dicom.positions import FramePositions, read_positions
 from wsi_dicom.errors import CorruptInput
@@ -44,9 +43,9 @@ def frame_positions(image: Image) -> FramePositions | None:
     if groups is None:
         return None
     identifiers = [str(path.get("OpticalPathIdentifier", "")) for path in items(image.header, "OpticalPathSequence")]
-    with reading(image.path), image.path.open("rb") as file:
+    with reading(image.path), image.instance.open_data_set() as file:
         file.seek(groups.offset)
-        walker = ElementWalker(file, implicit_vr=image.instance.implicit_vr)
+        walker = image.instance.walker(file)
         return read_positions(walker, groups.length, "per-frame functional groups", identifiers)
 
 

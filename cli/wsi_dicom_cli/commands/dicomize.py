@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +23,7 @@ from wsi_dicom_cli.options import (
 from wsi_dicom_cli.progress import shown_batch, shown_progress
 
 if TYPE_CHECKING:
-    from wsi_dicom.batch import Job
+    from wsi_dicom.batch import Job, Outcome
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,9 +46,9 @@ def dicomize(slides: tuple[str, ...], **given: Any) -> int:
     anew. Compressed tiles are copied as they are where DICOM allows it.
     """
     jobs = dicomize_inputs.jobs(slides, given)
-    dicomize_provenance.check(given, len(jobs))
     if given["dry_run"]:
         return _dry_run(jobs, as_json=given["as_json"])
+    dicomize_provenance.check(given, len(jobs))
     if len(jobs) == 1:
         return _convert_one(jobs[0], given)
     return _convert_all(jobs, given)
@@ -70,19 +72,46 @@ def _convert_all(jobs: list[Job], given: grouped.Given) -> int:
     from wsi_dicom.convert import usable_cores
 
     outcomes = []
-    with shown_batch(len(jobs), quiet=given["as_json"]) as display:
-        for outcome in dicomize_all(jobs, given["threads"] or usable_cores(), display.advanced):
-            outcomes.append(outcome)
-            if outcome.done is not None:
-                dicomize_provenance.write(outcome.done, given, outcome.seconds, len(jobs))
-            display.finished(outcome)
+    with (
+        shown_batch(len(jobs), quiet=given["as_json"]) as display,
+        closing(dicomize_all(jobs, given["threads"] or usable_cores(), display.advanced)) as running,
+    ):
+        for outcome in running:
+            told = _with_provenance(outcome, given, len(jobs))
+            outcomes.append(told)
+            display.finished(told)
     report.batch(sorted(outcomes, key=lambda outcome: jobs.index(outcome.job)), as_json=given["as_json"])
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 
-def _dry_run(jobs: list[Job], *, as_json: bool) -> int:
-    from wsi_dicom.convert import plan_dicomize
+def _with_provenance(outcome: Outcome, given: grouped.Given, slides: int) -> Outcome:
+    """The outcome, with its provenance written; a failure when that cannot be."""
+    from wsi_dicom.errors import WsiError
 
+    if outcome.done is None:
+        return outcome
+    try:
+        dicomize_provenance.write(outcome.done, given, outcome.seconds, slides)
+    except WsiError as error:
+        told = f"series {outcome.done.series.series_uid} is stored, but not where it comes from: {error}"
+        return replace(outcome, done=None, failure=told)
+    return outcome
+
+
+def _dry_run(jobs: list[Job], *, as_json: bool) -> int:
+    """Exits with 1 when one of several slides cannot be converted."""
+    from wsi_dicom.convert import plan_dicomize
+    from wsi_dicom.errors import WsiError
+
+    failed = False
     for job in jobs:
-        report.dry_run(job.name, plan_dicomize(job.opened(), job.options), as_json=as_json)
-    return 0
+        try:
+            planned = plan_dicomize(job.opened(), job.options)
+        except WsiError as error:
+            if len(jobs) == 1:
+                raise
+            report.no_plan(job.name, error, as_json=as_json)
+            failed = True
+        else:
+            report.dry_run(job.name, planned, as_json=as_json)
+    return 1 if failed else 0

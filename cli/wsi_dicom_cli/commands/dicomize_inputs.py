@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsi_dicom_cli.commands import dicomize_options as grouped
+from wsi_dicom_cli.commands import dicomize_settings as settings
+from wsi_dicom_cli.commands.dicomize_options import Given
 from wsi_dicom_cli.options import open_store
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Opener = Callable[[], "Slide"]
 logger = logging.getLogger(__name__)
 
 
-def jobs(words: Sequence[str], given: grouped.Given) -> list[Job]:
+def jobs(words: Sequence[str], given: Given) -> list[Job]:
     """A job for each slide that the words name. Raises click.UsageError, WsiError."""
     from wsi_dicom.batch import Job
 
@@ -38,26 +39,25 @@ def jobs(words: Sequence[str], given: grouped.Given) -> list[Job]:
         ]
     if cytomine is not None:
         named.append((f"Cytomine image {given['cytomine_image']}", cytomine))
+    count = Counter(name for name, _ in named)
+    named = [(str(source) if isinstance(source, Path) and count[name] > 1 else name, source) for name, source in named]
     destinations = _destinations([name for name, _ in named], given)
-    options, table = grouped.conversion(given), grouped.metadata_table(given)
+    options = settings.conversion(given, slides=len(named))
+    paths = [source if isinstance(source, Path) else Path(name) for name, source in named]
+    of_each = settings.with_rows(options, settings.metadata_table(given), paths)
     return [
-        Job(
-            name,
-            source,
-            destination,
-            grouped.with_row(options, table, source if isinstance(source, Path) else Path(name)),
-        )
-        for (name, source), destination in zip(named, destinations, strict=True)
+        Job(name, source, destination, told)
+        for (name, source), destination, told in zip(named, destinations, of_each, strict=True)
     ]
 
 
-def _sources(word: str, given: grouped.Given) -> list[Path | Opener]:
+def _sources(word: str, given: Given) -> list[Path | Opener]:
     """A file, the slides of a folder, or a series of the store."""
     path = Path(word)
     if path.is_dir():
-        return [path] if _is_slide(path) else _slides_in(path)
+        return _slides_in(path, given)
     if not path.exists() and _looks_like_series(word):
-        return [partial(_open_stored, given["store"], word)]
+        return [partial(_open_stored, given["store"], word, given["color"])]
     return [path]
 
 
@@ -65,31 +65,55 @@ def _looks_like_series(word: str) -> bool:
     return len(word) >= 4 and all(character in "0123456789abcdefABCDEF.-" for character in word)
 
 
-def _open_stored(store: Path | None, series: str) -> Slide:
-    return open_store(store).open(series)
+def _open_stored(store: Path | None, series: str, background: tuple[int, int, int] | None) -> Slide:
+    from wsi_dicom.dicom.slide import open_series
+
+    opened = open_store(store)
+    return open_series(opened.files(opened.resolve(series)), background)
 
 
-def _is_slide(path: Path) -> bool:
+def _slides_in(folder: Path, given: Given) -> list[Path | Opener]:
+    """The slides right in a folder, by name: each DICOM series is one, and so is what lies in several files."""
     from wsi_dicom.sources import recognised
 
-    return recognised(path) is not None
-
-
-def _slides_in(folder: Path) -> list[Path | Opener]:
-    """The files right in a folder that look like slides, by name."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     slides: list[Path | Opener] = []
+    parts: set[Path] = set()  # of slides that are there already
     for path in files:
-        if _is_slide(path):
-            slides.append(path)
-        else:
+        if path in parts:
+            continue
+        if given["source"] is None and recognised(path) is None:
             logger.info("%s: left out, it does not look like a slide", path)
+            continue
+        if (others := _others(path, given)) is None:
+            continue
+        parts |= others
+        slides.append(path)
     if not slides:
         raise click.UsageError(f"{folder}: no slide among its {len(files)} files")
-    return slides
+    # the files of one DICOM series are called by their folder
+    return [folder] if len(slides) == 1 and recognised(folder) is not None else slides
 
 
-def _destinations(names: Sequence[str], given: grouped.Given) -> list[Destination]:
+def _others(path: Path, given: Given) -> set[Path] | None:
+    """The other files that a slide is read from; None for DICOM of other kinds. What cannot be read fails later."""
+    from wsi_dicom.errors import UnsupportedFormat, WsiError
+    from wsi_dicom.sources import open_slide, recognised
+
+    try:
+        with open_slide(path, settings.source_key(given)) as slide:
+            return {file for file in slide.files if file != path}
+    except UnsupportedFormat as error:
+        kind = recognised(path)
+        if kind is not None and kind.key == "dicom":  # a folder of images often holds reports, too
+            logger.info("left out: %s", error)
+            return None
+        return set()
+    except WsiError:
+        return set()
+
+
+def _destinations(names: Sequence[str], given: Given) -> list[Destination]:
     """One for each slide; with --folder and several slides, a folder of its own for each."""
     folder: Path | None = given["folder"]
     if folder is None:
@@ -100,7 +124,7 @@ def _destinations(names: Sequence[str], given: grouped.Given) -> list[Destinatio
     repeated = [stem for stem, count in Counter(stems).items() if count > 1]
     if repeated:
         raise click.UsageError(f"--folder: several slides are called {repeated[0]}; convert them one by one")
-    return [partial(_open_folder, folder / stem, given["folder_pattern"]) for stem in stems]
+    return [partial(_open_folder_below, folder, stem, given["folder_pattern"]) for stem in stems]
 
 
 def _open_folder(folder: Path, pattern: str) -> SeriesDestination:
@@ -109,7 +133,12 @@ def _open_folder(folder: Path, pattern: str) -> SeriesDestination:
     return FolderStore(folder, pattern)
 
 
-def _cytomine(given: grouped.Given) -> Opener | None:
+def _open_folder_below(folder: Path, name: str, pattern: str) -> SeriesDestination:
+    folder.mkdir(exist_ok=True)
+    return _open_folder(folder / name, pattern)
+
+
+def _cytomine(given: Given) -> Opener | None:
     words = ["cytomine_url", "cytomine_public_key", "cytomine_private_key", "cytomine_image"]
     told = [given[word] for word in words]
     if not any(given[word] for word in ("cytomine_url", "cytomine_image")):
@@ -127,4 +156,4 @@ def _cytomine(given: grouped.Given) -> Opener | None:
         given["cytomine_private_key"],
         WindowFormat(given["cytomine_compression"]),
     )
-    return partial(open_cytomine, image, grouped.reading(given))
+    return partial(open_cytomine, image, settings.reading(given))

@@ -1,25 +1,15 @@
-"""The options of `dicomize`, in the groups that the library takes them in."""
+"""The options of `dicomize`, in the groups that --help shows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-    from wsi_dicom.convert import DicomizeOptions
-    from wsi_dicom.dicom.character_sets import CharacterSet
-    from wsi_dicom.dicom.deidentify import DeidentifyOptions
-    from wsi_dicom.dicom.metadata_csv import MetadataTable
-    from wsi_dicom.dicom.scale import ScaleOptions
-    from wsi_dicom.dicom.settings import SeriesSettings
-    from wsi_dicom.plan import PlanOptions
-    from wsi_dicom.slide import SourceOptions
+from wsi_dicom_cli.command import Option
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Given = Mapping[str, Any]
@@ -38,7 +28,7 @@ COMPRESSIONS = (
     "rle",
     "deflated",
 )
-_SAMPLINGS = {"444": (1, 1), "422": (2, 1), "420": (2, 2)}
+SAMPLINGS = {"444": (1, 1), "422": (2, 1), "420": (2, 2)}
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -82,6 +72,11 @@ def _print_sample(ctx: click.Context, _parameter: click.Parameter, value: bool) 
         ctx.exit()
 
 
+def _note_openslide(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        click.echo("note: --openslide is ignored: OpenSlide comes with this program", err=True)
+
+
 def _options(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
     def decorate(command: Decorated) -> Decorated:
         for option in reversed(options):
@@ -91,69 +86,163 @@ def _options(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated]
     return decorate
 
 
+_input = partial(click.option, cls=Option, heading="Input")
+_tiles = partial(click.option, cls=Option, heading="Levels and tiles")
+_scale = partial(click.option, cls=Option, heading="Scale and place")
+_metadata = partial(click.option, cls=Option, heading="Metadata")
+_privacy = partial(click.option, cls=Option, heading="Privacy")
+_output = partial(click.option, cls=Option, heading="Output")
+
 source_options: Callable[[Decorated], Decorated] = _options(
-    click.option("--source", help="Read as this kind of input, whatever it looks like (svs, tiff, openslide, ...)."),
-    click.option("--force-openslide/--no-force-openslide", help="The same as --source openslide."),
-    click.option("--openslide", help="Taken and ignored: OpenSlide comes with this program."),
-    click.option("--padding", type=click.IntRange(1, 65535), default=1, show_default=True, help="Pad flat pictures."),
-    click.option("--on-bad-tile", type=click.Choice(["fail", "blank"]), default="fail", show_default=True),
-    click.option("--safety/--no-safety", help="Decode every tile that is copied, to be sure that it is whole."),
-    click.option("--cytomine-url", help="Import from this Cytomine server; takes the three options below too."),
-    click.option("--cytomine-image", help="Number of the image instance in Cytomine."),
-    click.option("--cytomine-public-key", envvar="WSI_DICOM_CYTOMINE_PUBLIC_KEY"),
-    click.option("--cytomine-private-key", envvar="WSI_DICOM_CYTOMINE_PRIVATE_KEY"),
-    click.option("--cytomine-compression", type=click.Choice(["jpeg", "png"]), default="jpeg", show_default=True),
+    _input(
+        "--source",
+        metavar="NAME",
+        help="Read as this kind of input, whatever it looks like: svs, tiff, openslide and so on. A wrong name "
+        "lists all.",
+    ),
+    _input("--force-openslide/--no-force-openslide", help="The same as --source openslide."),
+    _input(
+        "--openslide",
+        metavar="PATH",
+        callback=_note_openslide,
+        expose_value=False,
+        help="Ignored, with a note: OpenSlide comes with this program.",
+    ),
+    _input(
+        "--padding",
+        type=click.IntRange(1, 65535),
+        metavar="PIXELS",
+        default=1,
+        show_default=True,
+        help="Pad width and height of flat pictures and of striped TIFF to a multiple of this.",
+    ),
+    _input(
+        "--on-bad-tile",
+        type=click.Choice(["fail", "blank"]),
+        default="fail",
+        show_default=True,
+        help="A tile that cannot be read ends the conversion, or becomes background and is listed.",
+    ),
+    _input("--safety/--no-safety", help="Decode every tile that is copied, to be sure that it is whole."),
+    _input("--cytomine-url", metavar="URL", help="Import from this Cytomine server; needs the next three too."),
+    _input("--cytomine-image", metavar="NUMBER", help="The image instance in Cytomine."),
+    _input(
+        "--cytomine-public-key",
+        metavar="KEY",
+        envvar="WSI_DICOM_CYTOMINE_PUBLIC_KEY",
+        help="Public key of your Cytomine account. [env: WSI_DICOM_CYTOMINE_PUBLIC_KEY]",
+    ),
+    _input(
+        "--cytomine-private-key",
+        metavar="KEY",
+        envvar="WSI_DICOM_CYTOMINE_PRIVATE_KEY",
+        help="Private key of your Cytomine account: better not on a command line, which other users of this machine "
+        "see. [env: WSI_DICOM_CYTOMINE_PRIVATE_KEY]",
+    ),
+    _input(
+        "--cytomine-compression",
+        type=click.Choice(["jpeg", "png"]),
+        default="jpeg",
+        show_default=True,
+        help="What to ask the Cytomine server for.",
+    ),
 )
 
 tile_options: Callable[[Decorated], Decorated] = _options(
-    click.option("--pyramid/--no-pyramid", help="Build new levels below the finest, down to one tile."),
-    click.option("--smooth/--no-smooth", help="With --pyramid: a Gaussian before each halving."),
-    click.option("--levels", type=click.IntRange(1, 64), help="Write so many levels at most."),
-    click.option("--reencode/--no-reencode", help="Encode every tile anew; copy none."),
-    click.option("--tile-width", type=int, help="[default: the source's, or 512]"),
-    click.option("--tile-height", type=int, help="[default: the source's, or 512]"),
-    click.option(
+    _tiles("--pyramid/--no-pyramid", help="Build new levels below the finest, down to one tile."),
+    _tiles(
+        "--smooth/--no-smooth", help="With --pyramid: a 5x5 Gaussian before each halving, not the plain 2x2 average."
+    ),
+    _tiles("--levels", type=click.IntRange(1, 64), metavar="NUMBER", help="Write so many levels at most."),
+    _tiles("--reencode/--no-reencode", help="Encode every tile anew; copy none."),
+    _tiles("--tile-width", type=int, metavar="PIXELS", help="16 to 4096. [default: the source's, or 512]"),
+    _tiles("--tile-height", type=int, metavar="PIXELS", help="16 to 4096. [default: the source's, or 512]"),
+    _tiles(
         "--compression",
         type=click.Choice(COMPRESSIONS),
-        help="For tiles that cannot be copied, and new levels. "
-        "[default: jpeg; jpeg2000 (lossless) for lossless slides]",
+        metavar="NAME",
+        help=f"For tiles that cannot be copied, and new levels: {', '.join(COMPRESSIONS)}. "
+        "[default: jpeg; jpeg2000, which is lossless, for lossless or 16-bit slides]",
     ),
-    click.option("--quality", "--jpeg-quality", "quality", type=click.IntRange(1, 100), default=90, show_default=True),
-    click.option("--subsampling", type=click.Choice(list(_SAMPLINGS)), help="Chroma of new JPEG tiles."),
-    click.option("--repaint/--no-repaint", help="Write absent tiles too, in the background's colour."),
-    click.option("--color", type=Color(), help="Background. Turns --repaint on. [default: 255,255,255]"),
-    click.option("--label/--no-label", default=True, help="Leave out the label."),
-    click.option("--overview/--no-overview", default=True, help="Leave out the overview (macro)."),
-    click.option("--thumbnail/--no-thumbnail", default=True, help="Leave out the thumbnail."),
+    _tiles(
+        "--quality",
+        "--jpeg-quality",
+        "quality",
+        type=click.IntRange(1, 100),
+        metavar="1..100",
+        default=90,
+        show_default=True,
+        help="Quality of lossy new tiles.",
+    ),
+    _tiles(
+        "--subsampling",
+        type=click.Choice(list(SAMPLINGS)),
+        help="Of the colours of new JPEG tiles. [default: the source's, or 420]",
+    ),
+    _tiles("--repaint/--no-repaint", help="Write absent tiles too, in the background's colour."),
+    _tiles("--color", type=Color(), help="Background, 0 to 255 each; turns --repaint on. [default: 255,255,255]"),
+    _tiles("--label/--no-label", default=True, help="Leave out the label."),
+    _tiles("--overview/--no-overview", default=True, help="Leave out the overview (macro)."),
+    _tiles("--thumbnail/--no-thumbnail", default=True, help="Leave out the thumbnail."),
 )
 
 scale_options: Callable[[Decorated], Decorated] = _options(
-    click.option("--spacing", type=Millimetres(), help="Millimetres per pixel of the finest level."),
-    click.option("--imaged-width", type=float, help="Width of the whole picture in mm."),
-    click.option("--imaged-height", type=float, help="Height of the whole picture in mm."),
-    click.option("--require-spacing/--no-require-spacing", help="Fail, rather than assume, when no one tells it."),
+    _scale("--spacing", type=Millimetres(), help="Millimetres per pixel of the finest level. [default: the slide's]"),
+    _scale("--imaged-width", type=float, metavar="MM", help="Width of the whole picture, instead of --spacing."),
+    _scale("--imaged-height", type=float, metavar="MM", help="Height of the whole picture, instead of --spacing."),
+    _scale(
+        "--require-spacing/--no-require-spacing",
+        help="Fail when nobody tells the spacing, rather than assume a width of 15 mm.",
+    ),
+    _scale(
+        "--imaged-depth",
+        type=float,
+        metavar="MM",
+        help="Depth of the scanned volume. [default: that of the focal planes, or 0.001]",
+    ),
+    _scale(
+        "--offset-x",
+        type=float,
+        metavar="MM",
+        help="Where the scan begins, along the short side of the glass. [default: as the source tells, or 20]",
+    ),
+    _scale(
+        "--offset-y",
+        type=float,
+        metavar="MM",
+        help="Where the scan begins, along the long side of the glass. [default: as the source tells, or 40]",
+    ),
 )
 
 metadata_options: Callable[[Decorated], Decorated] = _options(
-    click.option("--dataset", type=_FILE, help="JSON file with patient, study, specimen and so on."),
-    click.option(
+    _metadata("--dataset", type=_FILE, help="JSON file with patient, study, specimen and so on (docs/metadata.md)."),
+    _metadata(
         "--sample-dataset/--no-sample-dataset",
         callback=_print_sample,
         is_eager=True,
         expose_value=False,
         help="Print a sample of such a file, and exit.",
     ),
-    click.option("--metadata-csv", type=_FILE, help="Table with a row for each file: its patient, study, specimen."),
-    click.option("--encoding", default="utf8", show_default=True, help="Character set of the texts (latin1, ...)."),
-    click.option("--objective-power", type=float, help="Nominal magnification, 40 for 40x."),
-    click.option("--imaged-depth", type=float, help="Depth of the scanned volume in mm. [default: 0.001]"),
-    click.option("--offset-x", type=float, default=20.0, show_default=True, help="Where the scan begins, in mm."),
-    click.option("--offset-y", type=float, default=40.0, show_default=True, help="Where the scan begins, in mm."),
-    click.option("--optical-path", type=click.Choice(["brightfield", "none"]), default="brightfield"),
-    click.option("--icc-profile", type=_FILE, help="Colour profile of the pixels. [default: the slide's, or sRGB]"),
-    click.option("--study-uid", help="StudyInstanceUID to join."),
-    click.option("--series-uid", help="SeriesInstanceUID to have."),
-    click.option(
+    _metadata("--metadata-csv", type=_FILE, help="Table with a row for each file: its patient, study, specimen."),
+    _metadata(
+        "--encoding",
+        metavar="NAME",
+        default="utf8",
+        show_default=True,
+        help="Character set of the texts: utf8, latin1 and so on. A wrong name lists all.",
+    ),
+    _metadata("--objective-power", type=float, metavar="NUMBER", help="Nominal magnification, 40 for 40x."),
+    _metadata(
+        "--optical-path",
+        type=click.Choice(["brightfield", "none"]),
+        default="brightfield",
+        show_default=True,
+        help="What to say of the light when the slide does not tell.",
+    ),
+    _metadata("--icc-profile", type=_FILE, help="Colour profile of the pixels. [default: the slide's, or sRGB]"),
+    _metadata("--study-uid", metavar="UID", help="StudyInstanceUID of a study to join. [default: a new one]"),
+    _metadata("--series-uid", metavar="UID", help="SeriesInstanceUID to have. [default: a new one]"),
+    _metadata(
         "--uids",
         type=click.Choice(["random", "deterministic"]),
         default="random",
@@ -163,185 +252,55 @@ metadata_options: Callable[[Decorated], Decorated] = _options(
 )
 
 privacy_options: Callable[[Decorated], Decorated] = _options(
-    click.option("--deidentify/--no-deidentify", help="Basic profile of DICOM PS3.15; no label, no overview."),
-    click.option("--dates", type=click.Choice(["remove", "shift", "keep"]), default="remove", show_default=True),
-    click.option("--pseudonym/--no-pseudonym", help="Name the patient yymmdd-hhmm-xxxx."),
-    click.option(
-        "--key",
-        envvar="WSI_DICOM_KEY",
-        help="Secret that --deidentify and --pseudonym hash with: the same key, the same UIDs. Other users of this "
-        "machine see a command line: better set WSI_DICOM_KEY, or give --key-file. [default: a random one]",
+    _privacy("--deidentify/--no-deidentify", help="Basic profile of DICOM PS3.15; no label, no overview."),
+    _privacy(
+        "--dates",
+        type=click.Choice(["remove", "shift", "keep"]),
+        default="remove",
+        show_default=True,
+        help="What --deidentify does to dates: shift moves all of a patient by the same number of days.",
     ),
-    click.option("--key-file", type=_FILE, help="File with that secret."),
+    _privacy("--pseudonym/--no-pseudonym", help="Call the patient yymmdd-hhmm-xxxx."),
+    _privacy(
+        "--key",
+        metavar="TEXT",
+        envvar="WSI_DICOM_KEY",
+        help="Secret of 16 bytes or more that --deidentify and --pseudonym hash with: the same key, the same UIDs. "
+        "Other users of this machine see a command line: better set WSI_DICOM_KEY, or give --key-file. "
+        "[default: a random one]",
+    ),
+    _privacy("--key-file", type=_FILE, help="File with that secret."),
 )
 
 destination_options: Callable[[Decorated], Decorated] = _options(
-    click.option("--folder", type=click.Path(path_type=Path), help="Write plain files here, not into the store."),
-    click.option("--folder-pattern", default="wsi-%06d.dcm", show_default=True, help="Names of these files."),
-    click.option("--max-size", type=click.IntRange(0), default=0, show_default=True, help="MB per file; 0: no limit."),
-    click.option(
-        "--skip-existing/--no-skip-existing",
-        help="Leave a series that the store has already. Takes --uids deterministic.",
+    _output(
+        "--folder",
+        type=click.Path(path_type=Path),
+        help="Write plain files into this folder, not into the store; of several slides, into a folder each below it.",
     ),
-    click.option("--dry-run/--no-dry-run", help="Print what would be done, and how large it would be."),
-    click.option(
+    _output(
+        "--folder-pattern",
+        metavar="PATTERN",
+        default="wsi-%06d.dcm",
+        show_default=True,
+        help="Names of these files; the number counts from 0.",
+    ),
+    _output(
+        "--max-size",
+        type=click.IntRange(0),
+        metavar="MB",
+        default=0,
+        show_default=True,
+        help="Largest size of a file in millions of bytes: larger levels are split. 0 is no limit.",
+    ),
+    _output(
+        "--skip-existing/--no-skip-existing",
+        help="Leave a series that the store has already. Needs --uids deterministic.",
+    ),
+    _output("--dry-run/--no-dry-run", help="Print what would be done and how large it would be; write nothing."),
+    _output(
         "--provenance",
         type=click.Path(path_type=Path),
         help="Write what came from what, and how, into this JSON file; of several slides, into this folder.",
     ),
 )
-
-
-def source_key(given: Given) -> str | None:
-    """The kind of input that the user insists on."""
-    if given["force_openslide"]:
-        if given["source"] not in (None, "openslide"):
-            raise click.UsageError("--force-openslide and --source contradict each other")
-        return "openslide"
-    source: str | None = given["source"]
-    return source
-
-
-def reading(given: Given) -> SourceOptions:
-    from wsi_dicom.slide import SourceOptions
-
-    return SourceOptions(background=given["color"] or (255, 255, 255), padding=given["padding"])
-
-
-def plan(given: Given) -> PlanOptions:
-    """Raises InvalidRequest, click.UsageError."""
-    from wsi_dicom.codecs.compression import Compression
-    from wsi_dicom.plan import PlanOptions
-    from wsi_dicom.slide import ImageFlavor
-
-    if given["smooth"] and not given["pyramid"]:
-        raise click.UsageError("--smooth is for the levels of --pyramid; give both")
-    left_out = {flavor for flavor in ImageFlavor if flavor.lower() in given and not given[flavor.lower()]}
-    return PlanOptions(
-        pyramid=given["pyramid"],
-        smooth=given["smooth"],
-        compression=None if given["compression"] is None else Compression(given["compression"]),
-        quality=given["quality"],
-        sampling=None if given["subsampling"] is None else _SAMPLINGS[given["subsampling"]],
-        reencode=given["reencode"],
-        tile_width=given["tile_width"],
-        tile_height=given["tile_height"],
-        levels=given["levels"],
-        repaint=given["repaint"] or given["color"] is not None,
-        verify=given["safety"],
-        left_out=frozenset(left_out),
-    )
-
-
-def scale(given: Given) -> ScaleOptions:
-    """Raises InvalidRequest."""
-    from wsi_dicom.dicom.scale import ScaleOptions
-    from wsi_dicom.geometry import Spacing
-
-    return ScaleOptions(
-        spacing=None if given["spacing"] is None else Spacing(*given["spacing"]),
-        imaged_width_mm=given["imaged_width"],
-        imaged_height_mm=given["imaged_height"],
-        required=given["require_spacing"],
-    )
-
-
-def settings(given: Given) -> SeriesSettings:
-    """Raises InvalidRequest, NotFound."""
-    from wsi_dicom.dicom.settings import OpticalPathChoice, SeriesSettings
-
-    return SeriesSettings(
-        offset_x_mm=given["offset_x"],
-        offset_y_mm=given["offset_y"],
-        imaged_depth_mm=given["imaged_depth"],
-        objective_power=given["objective_power"],
-        optical_path=OpticalPathChoice(given["optical_path"]),
-        icc_profile=None if given["icc_profile"] is None else given["icc_profile"].read_bytes(),
-        character_set=_character_set(given["encoding"]),
-    )
-
-
-def _character_set(name: str) -> CharacterSet:
-    from wsi_dicom.dicom.character_sets import CharacterSet
-
-    try:
-        return CharacterSet(name)
-    except ValueError:
-        known = ", ".join(CharacterSet)
-        raise click.BadParameter(f"{name!r} is none of {known}", param_hint="--encoding") from None
-
-
-def conversion(given: Given) -> DicomizeOptions:
-    """Everything but the attributes that a table gives to single slides. Raises InvalidRequest, click.UsageError."""
-    from wsi_dicom import convert
-
-    if given["skip_existing"] and (given["uids"] != "deterministic" or given["folder"] is not None):
-        raise click.UsageError("--skip-existing needs --uids deterministic and a store")
-    secret = given["key"] is not None or given["key_file"] is not None
-    if given["skip_existing"] and given["deidentify"] and not secret:
-        raise click.UsageError("--skip-existing with --deidentify takes a --key: without one no two runs are alike")
-    key, additions = _key(given), _additions(given)
-    if given["skip_existing"] and additions.get("SeriesInstanceUID"):
-        raise click.UsageError("--skip-existing cannot tell slides apart whose SeriesInstanceUID is given")
-    return convert.DicomizeOptions(
-        plan=plan(given),
-        source=source_key(given),
-        reading=reading(given),
-        scale=scale(given),
-        settings=settings(given),
-        uids=convert.UidChoice(given["uids"]),
-        skip_existing=given["skip_existing"],
-        additions=additions,
-        deidentify=_deidentification(given, key),
-        pseudonym_key=key if given["pseudonym"] else None,
-        blank_bad_tiles=given["on_bad_tile"] == "blank",
-        largest_instance=given["max_size"] * 1_000_000,
-        threads=given["threads"] or convert.usable_cores(),
-    )
-
-
-def _additions(given: Given) -> Dataset:
-    """What --dataset says, and the UIDs that have options of their own."""
-    from pydicom.dataset import Dataset
-
-    from wsi_dicom.dicom.json_model import dataset_of, read_dataset
-
-    additions = Dataset() if given["dataset"] is None else read_dataset(given["dataset"])
-    uids = {"StudyInstanceUID": given["study_uid"], "SeriesInstanceUID": given["series_uid"]}
-    additions.update(dataset_of({keyword: uid for keyword, uid in uids.items() if uid is not None}, "command line"))
-    return additions
-
-
-def metadata_table(given: Given) -> MetadataTable | None:
-    """What --metadata-csv says of each slide. Raises InvalidRequest, NotFound."""
-    if given["metadata_csv"] is None:
-        return None
-    from wsi_dicom.dicom.metadata_csv import read_metadata_csv
-
-    return read_metadata_csv(given["metadata_csv"])
-
-
-def with_row(options: DicomizeOptions, table: MetadataTable | None, slide: Path) -> DicomizeOptions:
-    """The options of one slide: what the table says of it goes over what is said of all. Raises InvalidRequest."""
-    if table is None:
-        return options
-    from pydicom.dataset import Dataset
-
-    from wsi_dicom.dicom.additions import merged
-
-    return replace(options, additions=merged(options.additions or Dataset(), table.of_slide(slide)))
-
-
-def _deidentification(given: Given, key: bytes) -> DeidentifyOptions | None:
-    from wsi_dicom.dicom.deidentify import DatePolicy, DeidentifyOptions
-
-    return DeidentifyOptions(key, DatePolicy(given["dates"])) if given["deidentify"] else None
-
-
-def _key(given: Given) -> bytes:
-    """Raises InvalidRequest, NotFound."""
-    from wsi_dicom.dicom.deidentify import random_key, read_key, secret_key
-
-    if given["key_file"] is not None:
-        return read_key(given["key_file"])
-    return random_key() if given["key"] is None else secret_key(given["key"])

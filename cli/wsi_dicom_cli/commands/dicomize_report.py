@@ -11,8 +11,10 @@ import click
 if TYPE_CHECKING:
     from wsi_dicom.batch import Outcome
     from wsi_dicom.convert import Dicomized, DryRun
+    from wsi_dicom.errors import WsiError
 
 _BAD_TILES_SHOWN: Final = 10
+_WIDEST: Final = 10_000
 
 
 def one(done: Dicomized, seconds: float, *, as_json: bool) -> None:
@@ -76,6 +78,14 @@ def dry_run(name: str, planned: DryRun, *, as_json: bool) -> None:
     click.echo(f"about {sum(planned.expected_bytes) / 1e6:.1f} MB in all; nothing was written")
 
 
+def no_plan(name: str, error: WsiError, *, as_json: bool) -> None:
+    """Of one among several slides that cannot be converted."""
+    if as_json:
+        click.echo(json.dumps({"slide": name, "error": str(error)}))
+    else:
+        click.echo(f"{name}: FAILED: {error}", err=True)
+
+
 def _warnings(done: Dicomized) -> list[str]:
     bad = done.bad_tiles
     shown = [f"blank: {tile.reason}" for tile in bad[:_BAD_TILES_SHOWN]]
@@ -111,9 +121,12 @@ def _as_json(done: Dicomized, seconds: float) -> dict[str, Any]:
 
 def _print_table(outcomes: Sequence[Outcome]) -> None:
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
-    table = Table("slide", "result", "series, or why not")
+    table = Table()
+    for name in ("slide", "result", "series, or why not"):
+        table.add_column(name, overflow="fold")
     table.add_column("files", justify="right")
     table.add_column("MB", justify="right")
     table.add_column("s", justify="right")
@@ -127,6 +140,10 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
         table.add_row(
             outcome.job.name, result, series.series_uid, str(series.instance_count), size, f"{outcome.seconds:.1f}"
         )
-    Console(markup=False, highlight=False, soft_wrap=False).print(table)
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:  # a file, or another program, has no width
+        widest = console.options.update(max_width=_WIDEST)
+        console = Console(markup=False, highlight=False, width=Measurement.get(console, widest, table).maximum)
+    console.print(table)
     failed = sum(outcome.done is None for outcome in outcomes)
     click.echo(f"{len(outcomes) - failed} of {len(outcomes)} slides are in the destination, {failed} failed")

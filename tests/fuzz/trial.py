@@ -1,0 +1,111 @@
+"""One broken slide, converted: what comes of it must be a valid series, or one line that tells why not."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import pydicom
+
+from tests.oracles import assert_conformant, dciodvfy_errors, frames
+from wsi_dicom.codecs.compression import Compression
+from wsi_dicom.convert import DicomizeOptions, UidChoice, dicomize
+from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
+from wsi_dicom.plan import PlanOptions
+from wsi_dicom.stores.folder import FolderStore
+
+_UID = re.compile(r"\d+(\.\d+)+: ")
+
+
+class Verdict(StrEnum):
+    CONVERTED = "converted"
+    REFUSED = "refused"
+    WRONG = "wrong"
+
+
+class Outcome(NamedTuple):
+    """`text`: why it was refused, or what is wrong."""
+
+    verdict: Verdict
+    text: str = ""
+
+
+def chosen_options(dice: random.Random) -> DicomizeOptions:
+    """Any of the options that change what is read, and how."""
+    side = dice.choice((None, None, 64, 96, 256))
+    plan = PlanOptions(
+        pyramid=dice.random() < 0.5,
+        smooth=dice.random() < 0.3,
+        compression=dice.choice((None, None, None, *Compression)),
+        reencode=dice.random() < 0.2,
+        tile_width=side,
+        tile_height=side,
+        repaint=dice.random() < 0.3,
+        verify=dice.random() < 0.3,
+    )
+    return DicomizeOptions(
+        plan=plan,
+        uids=dice.choice(tuple(UidChoice)),
+        blank_bad_tiles=dice.random() < 0.4,
+        largest_instance=dice.choice((0, 0, 0, 50_000)),
+        threads=2,
+    )
+
+
+def attempt(slide: Path, options: DicomizeOptions, folder: Path, tool: Callable[[str], str]) -> Outcome:
+    """Converts `slide` into `folder`, which is empty before and after."""
+    output, temporary = folder / "series", folder / "temporary"
+    temporary.mkdir()
+    tempfile.tempdir = str(temporary)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of broken values there are many to be told
+            outcome = _converted(slide, options, output, tool)
+        if outcome.verdict is Verdict.REFUSED and output.exists():
+            return Outcome(Verdict.WRONG, f"{[path.name for path in output.rglob('*')]} left behind: {outcome.text}")
+        if any(temporary.iterdir()):
+            return Outcome(Verdict.WRONG, f"temporary files left behind: {outcome.text}")
+        return outcome
+    finally:
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.rmtree(temporary)
+
+
+def _converted(slide: Path, options: DicomizeOptions, output: Path, tool: Callable[[str], str]) -> Outcome:
+    try:
+        done = dicomize(slide, FolderStore(output), options)
+    except (UnsupportedFormat, CorruptInput, CodecError) as error:
+        return _judged(str(error), slide)
+    except Exception:  # noqa: BLE001 # whatever else it is, it is what we are looking for
+        return Outcome(Verdict.WRONG, traceback.format_exc())
+    if sorted(output.iterdir()) != sorted(done.outputs):
+        return Outcome(Verdict.WRONG, f"{sorted(output.iterdir())} instead of {sorted(done.outputs)}")
+    try:
+        for path in done.outputs:
+            dataset = pydicom.dcmread(path)
+            assert not dataset.file_meta.TransferSyntaxUID.is_encapsulated or all(frames(dataset))
+        sources = [path for path in _files(slide) if path.suffix == ".dcm"]
+        assert_conformant(done.outputs, tool, {error for path in sources for error in dciodvfy_errors(path, tool)})
+    except Exception:  # noqa: BLE001 # likewise
+        return Outcome(Verdict.WRONG, traceback.format_exc())
+    return Outcome(Verdict.CONVERTED)
+
+
+def _judged(message: str, slide: Path) -> Outcome:
+    """A message is one line that names the slide: one of its files, or its UID."""
+    named = _UID.match(message) or any(name in message for name in (slide.name, *(path.name for path in _files(slide))))
+    if "\n" in message or not named:
+        return Outcome(Verdict.WRONG, f"message: {message!r}")
+    return Outcome(Verdict.REFUSED, message)
+
+
+def _files(slide: Path) -> list[Path]:
+    return [path for path in (slide if slide.is_dir() else slide.parent).rglob("*") if path.is_file()]

@@ -1,0 +1,118 @@
+"""What the samples of a pixel are in one image, and the pixels of ours that they become (PS3.3 C.7.6.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_dicom.codecs import transfer_syntaxes as syntaxes
+from wsi_dicom.codecs.ycbcr import to_rgb
+from wsi_dicom.dicom.header import Instance, integer
+from wsi_dicom.dicom.palette import read_palette
+from wsi_dicom.dicom.photometric import PALETTE, is_decoded_to_ycbcr
+from wsi_dicom.errors import UnsupportedFormat
+from wsi_dicom.geometry import PixelFormat
+from wsi_dicom.slide import Encoding, Pixels
+
+_IN_ALLOCATED_BITS: Final = syntaxes.UNENCAPSULATED | {syntaxes.RLE, syntaxes.DEFLATED_IMAGE_FRAME}
+"""Where samples lie in the bits that are allocated for them; in other streams they have just those that are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSamples:
+    """What one pixel is: `stored` as a codec gives it, with `bits` of significance, and `pixel_format` as we show it.
+
+    `table` tells what becomes of each stored number: shape (2 ** stored.bits, 1), or (.., 3) for a palette. None when
+    the numbers stay. `ycbcr`: the codec gives luma and chroma.
+    """
+
+    stored: PixelFormat
+    bits: int
+    pixel_format: PixelFormat
+    ycbcr: bool = False
+    table: NDArray[Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def copied(self) -> bool:
+        """Whether what a codec gives is what we show, so that tiles may be copied."""
+        return self.table is None and not self.ycbcr
+
+    def pixels(self, decoded: Pixels) -> Pixels:
+        """Shape (height, width, 1 or 3), of `pixel_format`, from what a codec gives.
+
+        Signed numbers have half of their range added, unless the modality's rescale makes them positive; fewer than 8
+        bits are spread over the range of 8; 9 to 15 bits keep their values in 16; MONOCHROME1 is inverted.
+        """
+        if self.table is not None and self.table.shape[1] == 3:
+            return self.table.take(decoded[:, :, 0], axis=0)
+        pixels = decoded if self.table is None else self.table[:, 0].take(decoded)
+        return to_rgb(pixels) if self.ycbcr else pixels
+
+
+def read_samples(instance: Instance, encoding: Encoding) -> StoredSamples:
+    """Raises UnsupportedFormat for pixels that we do not read, CorruptInput for values that make no sense."""
+    samples = integer(instance, "SamplesPerPixel", high=0xFFFF)
+    allocated = integer(instance, "BitsAllocated", high=0xFFFF)
+    bits = integer(instance, "BitsStored", allocated, high=0xFFFF)
+    highest = integer(instance, "HighBit", bits - 1, low=0, high=0xFFFF)
+    signed = integer(instance, "PixelRepresentation", 0, low=0, high=1) == 1
+    if (
+        samples not in (1, 3)
+        or allocated not in (8, 16)
+        or not bits - 1 <= highest < allocated
+        or (samples == 3 and signed)
+    ):
+        raise UnsupportedFormat(
+            f"{instance.path} has pixels of {samples} {'signed' if signed else 'unsigned'} samples with {bits} of "
+            f"{allocated} bits, the highest being bit {highest}; 1 or 3 samples of up to 8 or 16 bits are supported, "
+            "signed ones in gray"
+        )
+    if encoding.transfer_syntax not in _IN_ALLOCATED_BITS:
+        allocated, highest = 8 if bits <= 8 else 16, bits - 1
+    stored, photometric = PixelFormat(samples, allocated), encoding.photometric
+    numbers = _numbers(allocated, bits, highest + 1 - bits, signed)
+    if photometric == PALETTE:
+        first, colours = read_palette(instance)
+        table: NDArray[Any] = colours.take(numbers - first, axis=0, mode="clip")
+        return StoredSamples(stored, bits, PixelFormat(3, 8), table=table)
+    shown = PixelFormat(samples, 8 if bits <= 8 else 16)
+    as_they_are = shown == stored and highest == bits - 1 >= 7 and not signed and photometric != "MONOCHROME1"
+    return StoredSamples(
+        stored,
+        bits,
+        shown,
+        ycbcr=is_decoded_to_ycbcr(encoding),
+        table=None if as_they_are else _shown(instance, numbers, bits, signed, photometric)[:, np.newaxis],
+    )
+
+
+def _numbers(allocated: int, bits: int, lowest: int, signed: bool) -> NDArray[np.int64]:
+    """The number that each content of the allocated bits stands for; bits beside those of the sample do not count."""
+    numbers = np.arange(1 << allocated) >> lowest & (1 << bits) - 1
+    sign = 1 << bits - 1
+    return (numbers ^ sign) - sign if signed else numbers
+
+
+def _shown(instance: Instance, numbers: NDArray[np.int64], bits: int, signed: bool, photometric: str) -> NDArray[Any]:
+    """The gray of each number, white being the largest."""
+    values, white = numbers.astype(np.float64), (1 << bits) - 1
+    if signed:
+        values = _rescaled(instance, values, white)
+    if photometric == "MONOCHROME1":
+        values = white - values
+    if bits < 8:
+        values = values * 255 / white
+    return np.rint(values).astype(np.uint8 if bits <= 8 else np.uint16)
+
+
+def _rescaled(instance: Instance, values: NDArray[np.float64], white: int) -> NDArray[np.float64]:
+    """Makes signed numbers positive: by the modality's rescale (PS3.3 C.11.1), if it can, else by half their range."""
+    slope, intercept = instance.header.get("RescaleSlope"), instance.header.get("RescaleIntercept")
+    if slope is not None and intercept is not None:
+        rescaled = values * float(slope) + float(intercept)
+        if rescaled.min() >= 0 and rescaled.max() <= white:
+            return rescaled
+    return values + (white + 1) // 2

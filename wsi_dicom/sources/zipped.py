@@ -1,0 +1,80 @@
+"""Files in a zip archive, unpacked for as long as it takes to open them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from wsi_dicom.errors import CorruptInput, StoreError, UnsupportedFormat
+
+_SIGNATURE: Final = b"PK\x03\x04"
+_MOST_MEMBERS: Final = 1 << 16
+_HEAD_BYTES: Final = 1024
+_LARGEST_RATIO: Final = 200
+"""Of unpacked bytes to those of the archive. Uncompressed glass comes near it; bombs go beyond."""
+
+
+def is_zip(head: bytes) -> bool:
+    return head.startswith(_SIGNATURE)
+
+
+@contextmanager
+def unpacked(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[list[Path]]:
+    """The files of an archive whose beginning is `wanted`, in a temporary folder, under the last part of their names.
+
+    The folder goes at the end; who holds a file open then keeps it for as long.
+
+    Raises StoreError, CorruptInput (damaged, or swells without measure), UnsupportedFormat (encrypted).
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="wsi-dicom-") as folder:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check_sizes(path, members, Path(folder))
+            yield [
+                _unpack(archive, member, Path(folder) / str(number))
+                for number, member in enumerate(members)
+                if wanted(_head(archive, member, path))
+            ]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise CorruptInput(f"{path} is a zip archive that cannot be read: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be unpacked: {error.strerror or error}") from error
+
+
+def _check_sizes(path: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
+    """No member gives more than the bytes that the archive's directory says, which zipfile sees to."""
+    if len(members) > _MOST_MEMBERS:
+        raise CorruptInput(f"{path} holds {len(members)} files; {_MOST_MEMBERS} is the limit")
+    total = sum(member.file_size for member in members)
+    if total > _LARGEST_RATIO * path.stat().st_size:
+        raise CorruptInput(
+            f"{path} would swell to {total} bytes, more than {_LARGEST_RATIO} times its own; unpack it yourself if "
+            "that is right"
+        )
+    if total > (free := shutil.disk_usage(folder).free):
+        raise StoreError(
+            f"{path} needs {total} bytes unpacked, and {folder.parent} has {free}; set TMPDIR to a folder with more"
+        )
+
+
+def _head(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bytes:
+    if member.flag_bits & 1:
+        raise UnsupportedFormat(f"{path} is an encrypted zip archive; unpack it first")
+    with archive.open(member) as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> Path:
+    """In a folder of its own, since names are used again in other folders, and nothing of a name is trusted."""
+    folder.mkdir()
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in Path(member.filename).name)
+    target = folder / (name[-64:].lstrip(".") or "file")
+    with archive.open(member) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+    return target
