@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +22,7 @@ from skimage.transform import downscale_local_mean
 from tests.contracts.source_contract import CopiedJpegContract, OpenslideReader, SourceContract, scan
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
-from wsi_dicom.errors import UnsupportedFormat
+from wsi_dicom.errors import UnsupportedFormat, UnsupportedStack
 from wsi_dicom.geometry import FIRST_PLANE, Plane, Region
 from wsi_dicom.metadata import OpticalPath
 from wsi_dicom.region import read_region
@@ -426,7 +428,30 @@ def test_stack_of_planes_is_refused(tmp_path: Path) -> None:
         for number in range(2):
             writer.write(pixels, tile=(256, 256), description=f"Aperio Image Library|Plane = {number}", metadata=None)
     with pytest.raises(UnsupportedFormat, match=r"stack\.svs: a stack of 2 pages of 512 x 512 pixels"):
-        open_slide(path, "svs")
+        open_slide(path)
+    with pytest.raises(UnsupportedStack, match=r"stack\.svs: level 1 of 512 x 512 pixels is no smaller"):
+        open_slide(path, "openslide")
+
+
+def test_a_broken_label_costs_the_label_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_svs(tmp_path / "slide.svs")
+    with tifffile.TiffFile(path) as file:
+        field = file.pages[3].tags["StripOffsets"]
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, field.valueoffset, 2**31 - 1)
+    path.write_bytes(data)
+    with caplog.at_level(logging.WARNING), open_slide(path) as slide:
+        assert set(slide.associated) == {ImageFlavor.OVERVIEW, ImageFlavor.THUMBNAIL}
+        assert len(slide.pyramid.levels) == 2
+    assert "left out: slide.svs: IFD 3" in caplog.text
+
+
+def test_a_colour_that_is_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "channel.svs"
+    description = f"{HEADER}512x512|Emission Wavelength = 461.0|DisplayColor = {'9' * 5000}"
+    tifffile.imwrite(path, PICTURE[:, :, 0], tile=(256, 256), description=description, metadata=None)
+    with open_slide(path) as slide:
+        assert slide.metadata.optical_paths[0].color is None
 
 
 @pytest.mark.parametrize("written", ["01/02/0003", "01/02/0003|Time Zone = GMT-05:00", "01/02/3024"])

@@ -247,6 +247,35 @@ def test_a_request_is_repeated(server: Server, answer: Answer) -> None:
     assert server.asked["/api/imageinstance/325/window-512-0-512-512.jpg"] == 2
 
 
+def test_who_waits_for_an_answer_is_freed_when_the_slide_is_closed(server: Server) -> None:
+    asked = threading.Event()
+
+    def busy(path: str, _: int) -> Answer | None:
+        if "window-512-0" not in path:
+            return None
+        asked.set()
+        return 503, b""
+
+    server.faults.append(busy)
+    with ThreadPoolExecutor(1) as pool:
+        slide = open_cytomine(image(server, attempts=1000))
+        waiting = pool.submit(slide.tile, 0, 1, 0)
+        assert asked.wait(30)
+        slide.close()
+        assert isinstance(waiting.exception(timeout=30), StoreError)
+
+
+@pytest.mark.parametrize("compression", WindowFormat)
+def test_stored_bytes_are_about_those_that_are_sent(server: Server, compression: WindowFormat) -> None:
+    with open_cytomine(image(server, compression=compression)) as slide:
+        base = slide.pyramid.base
+        regions = [base.tile_region(*place) for place in base.tiles()]
+        boxes = [(region.x, region.y, region.right, region.bottom) for region in regions]
+        sent = sum(len(encoded(server.picture.crop(box), compression.suffix)) for box in boxes)
+        assert slide.stored_bytes(0) == pytest.approx(sent, rel=0.3)
+        assert slide.stored_bytes(0) < base.width * base.height * 3
+
+
 def at(path: str, status: int, body: bytes = b"") -> Callable[[str, int], Answer | None]:
     return lambda asked, _: (status, body) if path in asked else None
 

@@ -121,14 +121,52 @@ def as_scanned(path: Path) -> Path:
     return path
 
 
-def test_plain_brightfield_is_left_to_openslide(tmp_path: Path) -> None:
+def test_lossless_brightfield_stays_lossless(tmp_path: Path) -> None:
+    """OpenSlide reads it as well, and does not tell that it is."""
     path = as_scanned(write(tmp_path / "slide.czi", samples=3))
     assert openslide.OpenSlide.detect_format(path) == "zeiss"
     with open_slide(path) as slide:
-        assert slide.metadata.properties["openslide.vendor"] == "zeiss"
+        assert slide.lossy_method(0) is None
+        assert slide.losses(0) == ()
         assert_scenes(slide)
-    with pytest.raises(UnsupportedFormat, match="which the source openslide reads"):
-        open_slide(path, source="czi")
+
+
+def test_lossy_brightfield_is_left_to_openslide(tmp_path: Path) -> None:
+    """The writer has no lossy compression: a file that says to be JPEG XR, of which no pixel is read here."""
+    path = as_scanned(write(tmp_path / "slide.czi", samples=3))
+    data = bytearray(path.read_bytes())
+    for entry in re.finditer(rb"DV\x03\0\0\0", data):
+        struct.pack_into("<i", data, entry.start() + 18, 4)
+    path.write_bytes(data)
+    for source in (None, "czi"):
+        with open_slide(path, source) as slide:
+            assert slide.metadata.properties["openslide.vendor"] == "zeiss"
+            assert slide.lossy_method(0) == "ISO_29199_2"
+
+
+def test_numbers_of_planes_need_not_begin_at_0(tmp_path: Path) -> None:
+    path = tmp_path / "later.czi"
+    with czi.create_czi(str(path)) as out:
+        for channel in (2, 3):
+            for focal_plane in (4, 5, 7):
+                pixels = scene_pixels(0, channel - 2, focal_plane - 4)
+                out.write(pixels, (0, 0), {"C": channel, "Z": focal_plane, "T": 6})
+        out.write_metadata("slide", scale_x=5e-7, scale_y=5e-7, scale_z=1e-6)
+    with open_slide(path) as slide:
+        assert (slide.pyramid.optical_paths, slide.pyramid.focal_planes) == (2, 3)
+        for path_number in (0, 1):
+            for number, offset in enumerate((0, 1, 3)):
+                found = read_region(slide, 0, slide.pyramid.base.bounds, Plane(path_number, number))
+                assert np.array_equal(found, scene_pixels(0, path_number, offset))
+
+
+def test_what_was_not_recorded_is_dark_in_every_level(tmp_path: Path) -> None:
+    """Also in those that are derived: for them the background of the slide counts."""
+    path = write(tmp_path / "slide.czi", channels=2)
+    dicomize(path, tmp_path / "series", ConversionOptions(pyramid=True))
+    for image in images(tmp_path / "series")["VOLUME"]:
+        pixels = image.pixel_array
+        assert (pixels[..., -1, -1] < 128).all()
 
 
 def test_colour_of_16_bits_is_not(tmp_path: Path) -> None:

@@ -402,6 +402,15 @@ class TestReal(SourceContract):
                 assert np.array_equal(slide.associated[names[name]].pixels(), np.asarray(theirs.convert("RGB")))
 
 
+def test_associated_images_have_the_share_that_the_slide_has(slides: Path) -> None:
+    path = slides / "aperio" / "CMU-1-Small-Region.svs"
+    with open_slide(path, "openslide") as slide:
+        pixels = sum(level.width * level.height for level in slide.pyramid.levels)
+        share = path.stat().st_size / (3 * pixels)
+        for image in slide.associated.values():
+            assert image.stored_bytes == pytest.approx(share * 3 * image.width * image.height, rel=1e-3)
+
+
 def test_scanners(slides: Path) -> None:
     with open_slide(slides / REAL["hamamatsu"], "openslide") as slide:
         told = slide.metadata

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, ImageOps
 from skimage.data import immunohistochemistry
 
 from tests.contracts.source_contract import SourceContract, scan
+from tests.vendor_tiffs import jpegxl_codestream
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
 from wsi_dicom.errors import CodecError, CorruptInput, InvalidRequest, UnsupportedFormat, WsiError
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Region, Spacing
@@ -202,6 +203,17 @@ def test_lossy_jpeg_xl(written) -> None:
     slide = written(imagecodecs.jpegxl_encode_jpeg(jpeg, usecontainer=True))
     assert slide.lossy_method(0) == "ISO_10918_1"
     assert np.array_equal(whole(slide), imagecodecs.jpeg8_decode(jpeg))
+    # without its box it cannot be restored: its colours are not XYB, and yet it is not lossless
+    bare = written(jpegxl_codestream(imagecodecs.jpegxl_encode_jpeg(jpeg, usecontainer=True)))
+    assert bare.lossy_method(0) == "ISO_18181_1"
+
+
+@pytest.mark.parametrize("components", [2, 4, 5])
+def test_components_of_jpeg_2000_of_unknown_meaning(components: int, written) -> None:
+    """Nothing but a box of a JP2 file can say that one is opacity."""
+    pixels = np.dstack([TISSUE, TISSUE])[:, :, :components]
+    with pytest.raises(UnsupportedFormat, match=f"{components} components"):
+        written(imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, mct=False, codecformat="j2k"))
 
 
 def test_lossy_htj2k(written) -> None:
@@ -274,6 +286,11 @@ RESOLUTIONS = {
     "exif in jpeg": (saved(TISSUE, "JPEG", exif=exif_of(40000, 20000)), Spacing(0.00025, 0.0005)),
     "jp2": (jp2_with(struct.pack(">I4s", 26, b"res ") + RESC, b"\1\0\0\0\0\0\x10"), Spacing(0.00025, 0.001)),
     "screen": (saved(TISSUE, "JPEG", dpi=(72, 72)), None),
+    "printer": (saved(TISSUE, "JPEG", dpi=(300, 300)), None),
+    "printer, png": (saved(TISSUE, "PNG", dpi=(300, 300)), None),
+    "printer, tiff": (saved(TISSUE, "TIFF", dpi=(300, 300)), None),
+    "larger than a slide": (saved(np.zeros((1, 9000), np.uint8), "PNG", dpi=(2540, 2540)), None),
+    "as large as a slide": (saved(np.zeros((1, 7600), np.uint8), "PNG", dpi=(2540, 2540)), Spacing(0.01, 0.01)),
     "none": (saved(TISSUE, "PNG"), None),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.contracts.source_contract import CopiedJpegContract, OpenslideReader, SourceContract, TifffileReader
 from tests.vendor_tiffs import Page, drop_tiles, encode_info, iscan, levels, padded, picture, write
-from wsi_dicom.errors import CorruptInput, UnsupportedFormat
+from wsi_dicom.errors import CorruptInput, UnsupportedFormat, UnsupportedStack
 from wsi_dicom.slide import ImageFlavor
 from wsi_dicom.sources import open_slide
 
@@ -135,8 +136,17 @@ def test_what_has_to_be_put_together_is_left_to_others(tmp_path: Path, change: d
         open_slide(path, "ventana")
 
 
-def test_overlapping_tiles_come_to_openslide(tmp_path: Path) -> None:
+def test_focal_planes_are_not_left_to_others(tmp_path: Path) -> None:
+    """OpenSlide would show one of them."""
+    with pytest.raises(UnsupportedStack, match=r"stack\.bif: a Ventana slide of 3 focal planes"):
+        open_slide(make(tmp_path / "stack.bif", **{"Z-layers": "3"}))
+
+
+def test_overlapping_tiles_come_to_openslide(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = make(tmp_path / "frames.bif", info=encode_info(4, 3, TILE, overlap=8))
+    with caplog.at_level(logging.WARNING):
+        open_slide(path).close()
+    assert [record.getMessage() for record in caplog.records][-1].endswith("and what else OpenSlide reads instead")
     with open_slide(path) as slide, openslide.OpenSlide(path) as other:
         assert (slide.pyramid.base.width, slide.pyramid.base.height) == other.dimensions == (256 - 3 * 8, 192 - 2 * 8)
         assert slide.encoding(0) is None

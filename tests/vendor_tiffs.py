@@ -43,6 +43,18 @@ def jpeg(pixels: Pixels) -> bytes:
     return bytes(imagecodecs.jpeg8_encode(pixels, level=80))
 
 
+def jpegxl_codestream(boxed: bytes) -> bytes:
+    """What a JPEG XL file has in its boxes jxlc and jxlp (ISO 18181-2 9.8)."""
+    parts, position = [], 0
+    while position < len(boxed):
+        size, kind = struct.unpack_from(">I4s", boxed, position)
+        end = position + size if size else len(boxed)
+        if kind in (b"jxlc", b"jxlp"):
+            parts.append(boxed[position + (8 if kind == b"jxlc" else 12) : end])
+        position = end
+    return b"".join(parts)
+
+
 @dataclass
 class Page:
     """A directory of a TIFF file. `tile` None is strips."""

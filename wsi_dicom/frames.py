@@ -171,10 +171,10 @@ def _made_frames(
 
     def encoded(tile: tuple[int, int]) -> bytes | None:
         inside = level.tile_region(*tile)
-        absent: set[tuple[int, int]] | None = set() if plan.sparse else None
-        pixels = read_region(slide, source, inside, plane, absent=absent, tiles=tiles)
-        if absent and len(absent) == sum(1 for _ in slide.pyramid.level(source).tiles(inside)):
+        shown = slide.pyramid.level(source).tiles(inside)
+        if plan.sparse and all(slide.absent(source, *stored, plane) for stored in shown):
             return None
+        pixels = read_region(slide, source, inside, plane, absent=set() if plan.sparse else None, tiles=tiles)
         return encode_tile(Patch(inside, pixels).tile(level, *tile), plan.encoding, quality)
 
     def kept(tile: tuple[int, int]) -> bytes | None:

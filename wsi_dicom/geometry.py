@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from wsi_dicom.errors import InvalidRequest, OutOfBounds
 
+TILE_SIDE = 512
+"""Of tiles, where nothing else says how large they should be."""
+
 
 class Spacing(NamedTuple):
     """Distance between pixel centres, in mm: along x (between columns) and along y (between rows)."""

@@ -19,9 +19,9 @@ from wsi_dicom.convert import DicomizeOptions
 
 ADDRESS_SPACE = 3 << 30
 LARGEST_FILE = 1 << 30
-PROCESSOR_SECONDS = 30
-"""Of one slide, which as a rule needs a tenth of one."""
-SECONDS = 300
+PROCESSOR_SECONDS = 120
+"""Of one slide, which as a rule needs a tenth of one; but a small file may rightly claim to show a whole glass."""
+SECONDS = 600
 """After which it waits for something that does not come."""
 _TOLD = 4000  # characters of what a process that died has said
 

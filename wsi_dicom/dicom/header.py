@@ -156,6 +156,13 @@ def text(header: Dataset, keyword: str) -> str:
     return "\\".join(str(v) for v in value) if isinstance(value, MultiValue) else str(value)
 
 
+def text_encoding(header: Dataset) -> str:
+    """Python's name of the character set that texts of the data set are in (PS3.5 6.1)."""
+    from pydicom.charset import convert_encodings
+
+    return convert_encodings(header.get("SpecificCharacterSet") or "")[0]
+
+
 def integer(instance: Instance, keyword: str, default: int | None = None, *, low: int = 1, high: int) -> int:
     """Raises CorruptInput for a value out of bounds, and for none when there is no default."""
     value = instance.header.get(keyword)

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from wsi_dicom.codecs.transfer_syntaxes import ALWAYS_LOSSY, UNENCAPSULATED, lossy_method
 from wsi_dicom.dicom.cielab import srgb_from_cielab
 from wsi_dicom.dicom.elements import UNDEFINED, ElementWalker
-from wsi_dicom.dicom.header import PER_FRAME_FUNCTIONAL_GROUPS, Instance, integer, reading, text
+from wsi_dicom.dicom.header import PER_FRAME_FUNCTIONAL_GROUPS, Instance, integer, reading, text, text_encoding
 from wsi_dicom.dicom.index import EncapsulatedFrames, FrameReader, NativeFrames, PixelData, RandomAccessFile
 from wsi_dicom.dicom.native_layout import ArrangedFrames, read_layout
 from wsi_dicom.dicom.photometric import told_encoding
@@ -150,7 +150,7 @@ def _positions(
         positions, end = known
         walker.file.seek(end)
         return positions
-    positions = read_positions(walker, length, str(path), image.optical_paths)
+    positions = read_positions(walker, length, str(path), image.optical_paths, text_encoding(image.instance.header))
     if len(positions.columns) != image.frames:
         raise CorruptInput(f"{path} tells the positions of {len(positions.columns)} of its {image.frames} frames")
     if cache is not None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from wsi_dicom.dicom.header import reading, text
 from wsi_dicom.dicom.image import ImageAttributes
-from wsi_dicom.dicom.positions import FramePositions, FullTiling, Tiling, require_plane, sparse_tiling
+from wsi_dicom.dicom.positions import FocalPlanes, FramePositions, FullTiling, Tiling, require_plane, sparse_tiling
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Level, Plane
 
@@ -146,7 +146,8 @@ def _stack_tiling(parts: Stack, positions: Sequence[FramePositions | None]) -> T
     if told:
         if len(told) < len(parts):
             raise CorruptInput(f"{name}: some instances of its concatenation tell no tile positions")
-        return sparse_tiling(first.level, told, optical_paths, name)
+        focal_planes = FocalPlanes(first.focal_planes, _origin_um(first), first.focal_spacing_um)
+        return sparse_tiling(first.level, told, optical_paths, name, focal_planes)
     full = FullTiling(first.level, first.focal_planes, optical_paths)
     frames = sum(part.frames for part in parts)
     if frames == first.level.tile_count * first.focal_planes:
@@ -227,6 +228,10 @@ def _depth_um(image: ImageAttributes, positions: Sequence[FramePositions | None]
     told = [part.depths for part in positions if part is not None]
     if told:
         return float(np.concatenate(told).min())
+    return _origin_um(image)
+
+
+def _origin_um(image: ImageAttributes) -> float:
     with reading(image.instance.path):
         for origin in image.instance.header.get("TotalPixelMatrixOriginSequence") or ():
             return float(origin.get("ZOffsetInSlideCoordinateSystem") or 0)

@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,11 +125,16 @@ class FramePositions:
     paths: NDArray[np.int64]
 
 
-def read_positions(walker: ElementWalker, length: int, name: str, path_identifiers: Sequence[str]) -> FramePositions:
-    """Reads the per-frame functional groups that `walker` stands at. Raises CorruptInput."""
+def read_positions(
+    walker: ElementWalker, length: int, name: str, path_identifiers: Sequence[str], encoding: str = "utf-8"
+) -> FramePositions:
+    """Reads the per-frame functional groups that `walker` stands at. Raises CorruptInput.
+
+    `encoding` is that of the data set's texts, by Python's name.
+    """
     columns, rows, paths, depths = array("q"), array("q"), array("q"), array("d")
     signed_long = struct.Struct(walker.byte_order + "i")
-    path_index = {identifier.encode(): index for index, identifier in enumerate(path_identifiers)}
+    path_index = {identifier.encode(encoding, "replace"): index for index, identifier in enumerate(path_identifiers)}
     for number, found in enumerate(frame_values(walker, length), start=1):
         try:
             columns.append(signed_long.unpack(found[COLUMN_POSITION])[0])
@@ -144,7 +149,40 @@ def read_positions(walker: ElementWalker, length: int, name: str, path_identifie
     return FramePositions(np.array(columns), np.array(rows), np.array(depths), np.array(paths))
 
 
-def sparse_tiling(level: Level, parts: Sequence[FramePositions], optical_paths: int, name: str) -> SparseTiling:
+_DEPTH_DIGITS: Final = 4
+"""Depths are told in micrometres: what differs by less is the same plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class FocalPlanes:
+    """What an image declares of its focal planes: how many, where the first lies, and the distance between them."""
+
+    count: int = 1
+    first_um: float = 0.0
+    spacing_um: float | None = None
+
+    def depths(self, found: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Those of all planes, from the depths that frames tell: a plane of which no tile was scanned is one too."""
+        distinct: NDArray[np.float64] = np.unique(found)
+        if len(distinct) >= self.count or not self.spacing_um:
+            return distinct
+        declared: NDArray[np.float64] = (
+            self.first_um + self.spacing_um * np.arange(self.count, dtype=np.float64)
+        ).round(_DEPTH_DIGITS)
+        nearest = declared[np.searchsorted((declared[1:] + declared[:-1]) / 2, distinct)]
+        return declared if (np.abs(nearest - distinct) <= self.spacing_um / 10).all() else distinct
+
+
+_ONE_PLANE: Final = FocalPlanes()
+
+
+def sparse_tiling(
+    level: Level,
+    parts: Sequence[FramePositions],
+    optical_paths: int,
+    name: str,
+    focal_planes: FocalPlanes = _ONE_PLANE,
+) -> SparseTiling:
     """Raises UnsupportedFormat for tiles off the grid, or two frames of one tile; CorruptInput outside the level."""
     x = np.concatenate([part.columns for part in parts]) - 1
     y = np.concatenate([part.rows for part in parts]) - 1
@@ -157,10 +195,12 @@ def sparse_tiling(level: Level, parts: Sequence[FramePositions], optical_paths: 
         raise UnsupportedFormat(f"{name} has frames that do not lie on a grid of tiles, which is not supported")
     tiles = (y // level.tile_height) * level.columns + x // level.tile_width
     numbers = paths * level.tile_count + tiles
-    if _all_differ(numbers):
+    if focal_planes.count == 1 and _all_differ(numbers):
         # One frame a tile: different depths are then how the scanner followed the tissue, not planes over each other.
         return SparseTiling(level, numbers, np.empty(0), optical_paths)
-    depths, focus = np.unique(np.concatenate([part.depths for part in parts]).round(4), return_inverse=True)
+    found = np.concatenate([part.depths for part in parts]).round(_DEPTH_DIGITS)
+    depths = focal_planes.depths(found)
+    focus = np.searchsorted((depths[1:] + depths[:-1]) / 2, found)  # the nearest
     numbers = (paths * len(depths) + focus) * level.tile_count + tiles
     if not _all_differ(numbers):
         raise UnsupportedFormat(f"{name} has several frames for one tile, focal plane and optical path")

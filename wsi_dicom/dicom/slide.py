@@ -152,6 +152,14 @@ class DicomSlide(SlideBase):
             tiling.optical_paths,
             (base.focal_spacing_um or tiling.focal_spacing_um) if tiling.focal_planes > 1 else None,
         )
+        for picture in self._pictures:
+            planes = picture.tiling.focal_planes, picture.tiling.optical_paths
+            if planes != (tiling.focal_planes, tiling.optical_paths):
+                raise UnsupportedFormat(
+                    f"{picture.name} has {planes[0]} focal planes and {planes[1]} optical paths where "
+                    f"{self._pictures[0].name} has {tiling.focal_planes} and {tiling.optical_paths}; levels with "
+                    "different planes are not supported"
+                )
         self.sparse = not all(picture.tiling.complete for picture in self._pictures)
         self.metadata = read_metadata([stack[0].instance for stack in volume[0]], instances, tiling.optical_paths)
         self.background = background or base.absent_color or WHITE

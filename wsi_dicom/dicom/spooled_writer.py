@@ -23,6 +23,9 @@ from wsi_dicom.geometry import Plane
 _BYTES_PER_FRAME: Final = 320
 """What a frame takes of a part beside its own bytes: its position in the header, its item and its offset."""
 
+_BYTES_PER_PART: Final = 1024
+"""What the header of a part has more than that of a whole level: dimensions, and its place in the concatenation."""
+
 
 class OpenInstance(Protocol):
     """Opens the file of one image."""
@@ -62,7 +65,7 @@ class SpooledWriter:
     ) -> None:
         self.files: list[Path] = []
         self._path, self._description, self._planes = spool, description, planes
-        self._room = max(1, largest_part - header_size) if largest_part else None
+        self._room = max(1, largest_part - header_size - _BYTES_PER_PART) if largest_part else None
         self._open_instance, self._blank = open_instance, blank
         self._part_uid, self._concatenation_uid, self._source_uid = part_uid, concatenation_uid, source_uid
         self._places = array("Q")  # number of each frame that there is, in TILED_FULL order

@@ -11,6 +11,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +22,8 @@ from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.jpeg_markers import JpegHeader, end_of_stream, parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import CodecError, CorruptInput, OutOfBounds, UnsupportedFormat
-from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
+from wsi_dicom.geometry import FIRST_PLANE, TILE_SIDE, Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.metadata import SlideMetadata
-from wsi_dicom.plan import TILE_SIDE
 from wsi_dicom.slide import (
     AS_FOUND,
     AssociatedImage,
@@ -75,8 +75,7 @@ class CytomineSlide(SlideBase):
         self._closed = False
         told = self._description()
         level = Level(self._side(told, "width"), self._side(told, "height"), TILE_SIDE, TILE_SIDE)
-        corner = level.tile_region(0, 0)
-        first = self._fetch(corner)
+        first = self._fetch(level.tile_region(0, 0))
         try:
             pixel_format, self._encoding = self._kind(first)
         except CodecError as error:
@@ -84,8 +83,6 @@ class CytomineSlide(SlideBase):
         # Micrometres; servers before 2020 call them resolution, and mean both axes.
         x_um = _number(told, "physicalSizeX") or _number(told, "resolution")
         spacing = plausible_spacing(x_um, _number(told, "physicalSizeY") or x_um)
-        raw = pixel_format.bytes_per_pixel
-        self._bytes_per_pixel = min(raw, len(first) / (corner.width * corner.height))  # small windows are all header
         self.pyramid = Pyramid((level,), pixel_format, on_glass(spacing, level))
         self.metadata = _metadata(told)
         self.associated: Mapping[ImageFlavor, AssociatedImage] = {}
@@ -104,9 +101,16 @@ class CytomineSlide(SlideBase):
         return "ISO_10918_1" if self._compression is WindowFormat.JPEG else None
 
     def stored_bytes(self, level: int) -> int:
-        """An estimate by the first window, for the compression ratio: the server does not tell before."""
+        """An estimate by the window in the middle: the server does not tell before."""
         grid = self.pyramid.level(level)
-        return round(self._bytes_per_pixel * grid.width * grid.height)
+        return max(1, round(self._bytes_per_pixel * grid.width * grid.height))
+
+    @cached_property
+    def _bytes_per_pixel(self) -> float:
+        """Of what the server sends; that of a small window is mostly headers."""
+        grid, pixel_format = self.pyramid.base, self.pyramid.pixel_format
+        middle = grid.tile_region((grid.columns - 1) // 2, (grid.rows - 1) // 2)
+        return min(float(pixel_format.bytes_per_pixel), len(self._fetch(middle)) / (middle.width * middle.height))
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
         region = self._region(level, column, row, plane)

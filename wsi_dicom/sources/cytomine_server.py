@@ -166,6 +166,10 @@ class CytomineServer:
                 return self._body(response, path, largest)
         except httpx.RequestError as error:
             raise _NoAnswer(str(error) or type(error).__name__) from error
+        except RuntimeError as error:  # how httpx refuses what is asked after `close`
+            if not self._closing.is_set():
+                raise
+            raise StoreError(f"{self.name}{path}: the connection was closed meanwhile") from error
 
     def _check(self, response: httpx.Response, path: str) -> None:
         status = response.status_code

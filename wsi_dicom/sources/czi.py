@@ -1,8 +1,8 @@
 """Zeiss CZI, by ZEISS's own libCZI: channels, focal planes, scenes, and the stored pyramid.
 
-The optional package pylibCZIrw has it. Brightfield that is lossy is left to OpenSlide, which also reads label and macro,
-while libCZI's binding does not; but OpenSlide does not tell what is lossless. All scenes are shown where they lie on the
-slide, and nothing between them.
+The optional package pylibCZIrw has it. Brightfield that is lossy is left to OpenSlide, which also reads label and
+macro, while the binding of libCZI does not; but OpenSlide does not tell what is lossless. All scenes are shown where
+they lie on the slide, and nothing between them.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ class OpenslideFile:
         self._lock = threading.Lock()
         try:
             handle = self._opened()
-            self.properties: dict[str, str] = dict(handle.properties)
+            # of a broken file it may list names under which it then finds nothing
+            told = {name: handle.properties.get(name) for name in handle.properties}
+            self.properties: dict[str, str] = {name: value for name, value in told.items() if value is not None}
             self.sizes: tuple[tuple[int, int], ...] = handle.level_dimensions
             self.downsamples: tuple[float, ...] = handle.level_downsamples
             self.associated: tuple[str, ...] = tuple(handle.associated_images)

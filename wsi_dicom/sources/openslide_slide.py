@@ -116,8 +116,10 @@ class OpenslideSlide(SlideBase):
     def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
         if self._outside_bounds(self._grid(level, plane), level, column, row):
             return True
-        rgba = self._rgba(level, column, row)
-        self._looked_at.tile = (level, column, row), rgba
+        place, rgba = getattr(self._looked_at, "tile", (None, None))
+        if rgba is None or place != (level, column, row):
+            rgba = self._rgba(level, column, row)
+            self._looked_at.tile = (level, column, row), rgba
         return not rgba[:, :, 3].any()
 
     def encoding(self, level: int) -> Encoding | None:

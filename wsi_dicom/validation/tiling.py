@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from wsi_dicom.dicom.header import reading
+from wsi_dicom.dicom.header import reading, text_encoding
 from wsi_dicom.dicom.positions import FramePositions, read_positions
 from wsi_dicom.errors import CorruptInput
 from wsi_dicom.validation.finding import Finding
@@ -46,7 +46,9 @@ def frame_positions(image: Image) -> FramePositions | None:
     with reading(image.path), image.instance.open_data_set() as file:
         file.seek(groups.offset)
         walker = image.instance.walker(file)
-        return read_positions(walker, groups.length, "per-frame functional groups", identifiers)
+        return read_positions(
+            walker, groups.length, "per-frame functional groups", identifiers, text_encoding(image.header)
+        )
 
 
 def check_positions(image: Image) -> Iterator[Finding]:
