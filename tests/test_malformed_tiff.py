@@ -153,9 +153,10 @@ def test_pages_that_share_a_long_description(tmp_path: Path) -> None:
     with TiffFile(path) as file:
         directories = list(file.directories())
         assert directories[0].text(Tag.IMAGE_DESCRIPTION) == directories[0].text(Tag.IMAGE_DESCRIPTION) == "Aperio"
-        with pytest.raises(CorruptInput, match=r"texts\.tif: IFD 63: .* bytes of text so far; the limit is"):
-            for directory in directories:
-                directory.text(Tag.IMAGE_DESCRIPTION)
+        for directory in directories[1:63]:
+            directory.text(Tag.IMAGE_DESCRIPTION)
+        with pytest.raises(CorruptInput, match=r"texts\.tif: IFD 63: .* bytes of text and tables so far; the limit is"):
+            directories[63].text(Tag.IMAGE_DESCRIPTION)
 
 
 def test_tile_beyond_the_end_of_the_file(patched: Patch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,9 @@ import tifffile
 from skimage.transform import downscale_local_mean
 
 from tests.contracts.source_contract import SourceContract, TifffileReader
-from tests.test_sources_tiff import FADING, GRAY, PICTURE, RGBA
+from tests.test_sources_tiff import FADING, GRAY, ODD, PICTURE, RGBA
+from tests.vendor_tiffs import drop_tiles
+from wsi_dicom.errors import CorruptInput
 from wsi_dicom.geometry import Region
 from wsi_dicom.region import read_region
 from wsi_dicom.slide import Slide, SourceOptions
@@ -28,7 +29,7 @@ def test_background_is_as_wished(tmp_path: Path, gray: bool, seen: list[int]) ->
         path, pixels, tile=(64, 64), extrasamples="unassalpha", planarconfig="contig", metadata=None,
         photometric="minisblack" if gray else "rgb", extratags=[(274, 3, 1, 3, True)],
     )  # fmt: skip
-    drop_tiles(path, {0})
+    drop_tiles(path, 0, [0])
     with open_slide(path, options=options) as slide:
         below, right = slide.tile(0, 0, 3)[201 - 192 :], slide.tile(0, 4, 0)[:, 307 - 256 :]
         assert (below == seen).all()
@@ -36,18 +37,6 @@ def test_background_is_as_wished(tmp_path: Path, gray: bool, seen: list[int]) ->
         assert (read_region(slide, 0, Region(307 - 64, 201 - 64, 64, 64)) == seen).all(), "the missing tile"
         assert (read_region(slide, 0, Region(100, 201 - 30, 60, 30)) == seen).all(), "transparent"
         assert not (read_region(slide, 0, Region(100, 0, 60, 60)) == seen).all()
-
-
-def drop_tiles(path: Path, numbers: Collection[int], page: int = 0) -> None:
-    """Sets the offsets and byte counts of tiles of a file to 0."""
-    data = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as file:
-        fields = [file.pages[page].tags[name] for name in ("TileOffsets", "TileByteCounts")]
-    for field in fields:
-        size = {3: 2, 4: 4, 16: 8}[field.dtype]
-        for number in numbers:
-            data[field.valueoffset + size * number : field.valueoffset + size * (number + 1)] = bytes(size)
-    path.write_bytes(data)
 
 
 @pytest.fixture
@@ -65,8 +54,8 @@ def halved(tmp_path: Path) -> Path:
 def test_tiles_that_a_coarse_level_lacks_come_from_the_finer_ones(halved: Path) -> None:
     with open_slide(halved) as slide:
         expected = [read_region(slide, number, level.bounds) for number, level in enumerate(slide.pyramid.levels)]
-    drop_tiles(halved, {5}, page=1)
-    drop_tiles(halved, {0, 1, 3}, page=2)
+    drop_tiles(halved, 1, [5])
+    drop_tiles(halved, 2, [0, 1, 3])
     with open_slide(halved) as slide:
         assert not slide.sparse
         for number, level in enumerate(slide.pyramid.levels):
@@ -76,9 +65,9 @@ def test_tiles_that_a_coarse_level_lacks_come_from_the_finer_ones(halved: Path) 
 
 
 def test_a_tile_that_no_level_has_is_background(halved: Path) -> None:
-    drop_tiles(halved, {0, 1, 7, 8, 14, 15, 21, 22, 30})
-    drop_tiles(halved, {0, 4}, page=1)
-    drop_tiles(halved, {0}, page=2)
+    drop_tiles(halved, 0, [0, 1, 7, 8, 14, 15, 21, 22, 30])
+    drop_tiles(halved, 1, [0, 4])
+    drop_tiles(halved, 2, [0])
     with open_slide(halved, options=SourceOptions(background=(1, 2, 3))) as slide:
         assert not slide.sparse, "9 of 42"
         for level, height in ((0, 64), (1, 64)):
@@ -105,11 +94,27 @@ class TestSparse(SourceContract):
 
     @pytest.fixture
     def path(self, halved: Path) -> Path:
-        drop_tiles(halved, [0, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 17])
-        drop_tiles(halved, {0, 1}, page=1)
+        drop_tiles(halved, 0, [0, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 17])
+        drop_tiles(halved, 1, [0, 1])
         return halved
 
     def test_it_is_known_as_sparse(self, slide: Slide) -> None:
         assert slide.sparse
         assert [slide.absent(0, column, 0) for column in range(7)] == [True] * 4 + [False] * 3
         assert [slide.absent(1, column, 0) for column in range(4)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("plane", range(3))
+def test_a_tile_that_lacks_a_plane_is_damaged(tmp_path: Path, plane: int) -> None:
+    path = tmp_path / "planar.tif"
+    pixels = np.ascontiguousarray(np.moveaxis(ODD, 2, 0))
+    tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb", planarconfig="separate", metadata=None)
+    count = -(-ODD.shape[0] // 64) * -(-ODD.shape[1] // 64)
+    drop_tiles(path, 0, [1, 1 + count, 1 + 2 * count, 2 + plane * count])
+    with open_slide(path) as slide:
+        assert np.array_equal(slide.tile(0, 0, 0), ODD[:64, :64])
+        assert slide.absent(0, 1, 0)
+        assert (slide.tile(0, 1, 0) == 255).all()
+        assert not slide.absent(0, 2, 0)
+        with pytest.raises(CorruptInput, match=r"planar\.tif: level 0, tile column 2, row 0: it lacks some of the 3"):
+            slide.tile(0, 2, 0)

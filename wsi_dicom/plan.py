@@ -29,11 +29,8 @@ from wsi_dicom.codecs.transfer_syntaxes import (
     transfer_syntax_name,
 )
 from wsi_dicom.errors import CodecError, InvalidRequest, UnsupportedFormat
-from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane
+from wsi_dicom.geometry import FIRST_PLANE, TILE_SIDE, Level, PixelFormat, Plane
 from wsi_dicom.slide import AssociatedImage, Encoding, ImageFlavor, Slide
-
-TILE_SIDE = 512
-"""Side of new tiles where the source has none that can be kept: Orthanc's default."""
 
 SMALLEST_TILE, LARGEST_TILE = 16, 4096
 """Tiles wider or higher than this are cut anew: a tile is the unit of memory of readers and of ours."""
@@ -213,6 +210,8 @@ def largest_total(slide: Slide, level: LevelPlan) -> int:
     if not level.action.keeps_tiles:
         # noise may grow a little, and streams have headers
         return raw + raw // 4 + len(slide.pyramid.planes) * level.output.tile_count * 4096
+    if not slide.files:  # what a server will send is not known before
+        return raw + raw // 4
     # a tile that turns out to be missing is encoded, and may then be larger than the stored ones
     return slide.stored_bytes(level.source_level) + raw // 20
 

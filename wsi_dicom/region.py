@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wsi_dicom.background import background_samples
+from wsi_dicom.background import background_samples, fill
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Region
 from wsi_dicom.slide import Pixels, Slide
@@ -44,7 +44,7 @@ def read_region(
         )
     pixels = empty_pixels(region, slide.pyramid.pixel_format) if into is None else into
     if absent is not None or region.intersection(grid.bounds) != region:
-        pixels[:] = background_samples(slide.background, slide.pyramid.pixel_format)
+        fill(pixels, background_samples(slide.background, slide.pyramid.pixel_format))
     for column, row in grid.tiles(region):
         if absent is not None and slide.absent(level, column, row, plane):
             absent.add((column, row))

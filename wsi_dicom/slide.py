@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from numpy.typing import NDArray
 
-from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
+from wsi_dicom.errors import OutOfBounds
+from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid
 from wsi_dicom.metadata import LossyStep, SlideMetadata
 
 Pixels: TypeAlias = NDArray[Any]
@@ -132,7 +133,10 @@ class Slide(Protocol):
         ...
 
     def stored_bytes(self, level: int) -> int:
-        """Upper bound of the bytes that all `encoded_tile`s of a level (all planes) have together."""
+        """Upper bound of the bytes that all `encoded_tile`s of a level (all planes) have together.
+
+        An estimate where the slide has no `files`.
+        """
         ...
 
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
@@ -168,6 +172,18 @@ class SlideBase(Slide):
     files: tuple[Path, ...] = ()
     background: tuple[int, int, int] = WHITE
     sparse: bool = False
+
+    def _grid(self, level: int, plane: Plane) -> Level:
+        """The tiles of a level. Raises OutOfBounds for a level, or a plane, that the slide lacks."""
+        if not (0 <= plane[0] < self.pyramid.optical_paths and 0 <= plane[1] < self.pyramid.focal_planes):
+            raise self._lacks(plane)
+        return self.pyramid.level(level)
+
+    def _lacks(self, plane: Plane) -> OutOfBounds:
+        return OutOfBounds(
+            f"{self.name}: optical path {plane[0]}, focal plane {plane[1]}: the slide has "
+            f"{self.pyramid.optical_paths} optical paths and {self.pyramid.focal_planes} focal planes"
+        )
 
     def losses(self, level: int) -> tuple[LossyStep, ...]:
         method = self.lossy_method(level)

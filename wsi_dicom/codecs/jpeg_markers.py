@@ -69,6 +69,11 @@ class JpegHeader:
         return StreamShape(self.width, self.height, len(self.components), self.bits)
 
     @property
+    def photometric(self) -> str:
+        """DICOM's photometric interpretation (PS3.5 8.2.1); a stream that is silent about its colours has YCbCr."""
+        return {"gray": "MONOCHROME2", "RGB": "RGB"}.get(self.colour or "", "YBR_FULL_422")
+
+    @property
     def sampling(self) -> tuple[tuple[int, int], ...]:
         return tuple((component.h, component.v) for component in self.components)
 

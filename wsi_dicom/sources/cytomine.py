@@ -17,11 +17,11 @@ from typing import Final
 
 import numpy as np
 
-from wsi_dicom.background import background_samples
+from wsi_dicom.background import background_samples, fill
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.jpeg_markers import JpegHeader, end_of_stream, parse_header
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
-from wsi_dicom.errors import CodecError, CorruptInput, OutOfBounds, UnsupportedFormat
+from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, TILE_SIDE, Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.slide import (
@@ -36,6 +36,7 @@ from wsi_dicom.slide import (
 )
 from wsi_dicom.sources.cytomine_server import CONNECTIONS, CytomineImage, CytomineServer, WindowFormat
 from wsi_dicom.tiff.layout import on_glass, plausible_spacing
+from wsi_dicom.tiff.samples import Photometric, StoredSamples
 
 _LARGEST_DESCRIPTION: Final = 1 << 20
 _LARGEST_SIDE: Final = (1 << 32) - 1  # Total Pixel Matrix Columns and Rows are UL
@@ -144,7 +145,7 @@ class CytomineSlide(SlideBase):
         except CodecError as error:
             raise CodecError(f"{self._tile_name(column, row)} does not decode: {error}") from error
         tile = np.empty((TILE_SIDE, TILE_SIDE, pixel_format.samples), window.dtype)
-        tile[:] = background_samples(self.background, pixel_format)
+        fill(tile, background_samples(self.background, pixel_format))
         tile[: region.height, : region.width] = window
         return tile
 
@@ -171,10 +172,8 @@ class CytomineSlide(SlideBase):
 
     def _region(self, level: int, column: int, row: int, plane: Plane) -> Region:
         """Raises OutOfBounds."""
-        grid = self.pyramid.level(level)
+        grid = self._grid(level, plane)
         grid.tile_index(column, row)
-        if plane != FIRST_PLANE:
-            raise OutOfBounds(f"{self.name} has one plane, and no {plane}")
         return grid.tile_region(column, row)
 
     def _tile_name(self, column: int, row: int) -> str:
@@ -219,16 +218,14 @@ class CytomineSlide(SlideBase):
             return pixels
         if pixels.shape[2] != samples + 1:
             raise CodecError(f"a PNG of {pixels.shape[2]} samples where {samples}, and perhaps alpha, are expected")
-        alpha = pixels[:, :, samples:] / np.iinfo(pixels.dtype).max
-        background = background_samples(self.background, self.pyramid.pixel_format)
-        blended = pixels[:, :, :samples] * alpha + background * (1 - alpha)
-        return np.rint(blended).astype(pixels.dtype)
+        photometric = Photometric.RGB if samples == 3 else Photometric.BLACK_IS_ZERO
+        stored = StoredSamples(photometric, samples + 1, 8 * pixels.dtype.itemsize, alpha=samples)
+        return stored.pixels(pixels, self.background)
 
 
 def _encoding(header: JpegHeader) -> Encoding:
     """Of a window: servers write JFIF, or say that it is RGB."""
-    photometric = {"gray": "MONOCHROME2", "RGB": "RGB"}.get(header.colour or "", "YBR_FULL_422")
-    return Encoding(JPEG_BASELINE, photometric, header.sampling[0])
+    return Encoding(JPEG_BASELINE, header.photometric, header.sampling[0])
 
 
 def _png_head(data: bytes) -> tuple[int, int, int, int]:

@@ -1,8 +1,8 @@
 """Zeiss CZI, by ZEISS's own libCZI: channels, focal planes, scenes, and the stored pyramid.
 
-The optional package pylibCZIrw has it. Brightfield that is lossy is left to OpenSlide, which also reads label and
-macro, while the binding of libCZI does not; but OpenSlide does not tell what is lossless. All scenes are shown where
-they lie on the slide, and nothing between them.
+The optional package pylibCZIrw has it. Lossless brightfield is left to OpenSlide where it reads it: label and macro as
+well, which the binding of libCZI does not read. All scenes are shown where they lie on the slide, and nothing between
+them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat, WsiError
-from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
+from wsi_dicom.geometry import FIRST_PLANE, TILE_SIDE, Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.slide import AS_FOUND, BLACK, Pixels, Slide, SourceOptions
 from wsi_dicom.sources.czi_metadata import read_metadata
 from wsi_dicom.sources.decoded_slide import DecodedSlide, one_line
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MAGIC: Final = b"ZISRAWFILE\0"
-_TILE_SIDE: Final = 512
 _MAX_SIDE: Final = 2**31
 _REDUCTIONS: Final = frozenset({2**n for n in range(1, 13)} | {3**n for n in range(1, 8)})
 """Each level of a pyramid is smaller than the finer one by 2 (scans) or 3 (images stitched later)."""
@@ -120,7 +119,7 @@ class CziSlide(DecodedSlide):
 
 
 def _level(bounds: Region, reduction: int) -> Level:
-    return Level(-(-bounds.width // reduction), -(-bounds.height // reduction), _TILE_SIDE, _TILE_SIDE)
+    return Level(-(-bounds.width // reduction), -(-bounds.height // reduction), TILE_SIDE, TILE_SIDE)
 
 
 def _channels(name: str, reader: CziReader, channels: Sequence[int]) -> tuple[list[int], str]:
@@ -178,13 +177,15 @@ def _subblocks(reader: CziReader) -> _Subblocks:
 
 
 def _open(path: Path, reader: CziReader, options: SourceOptions) -> Slide:
-    """OpenSlide refuses channels and focal planes; of 16 bits, which it takes, it would keep but 8."""
+    """OpenSlide refuses channels and focal planes; of 16 bits, which it takes, it would keep but 8.
+
+    It does not tell what is lossy, so it is asked for nothing that is.
+    """
     slide = CziSlide(path, reader, options)
-    lossy_method = slide.lossy_method(0)
-    if slide.pyramid.pixel_format != _BRIGHTFIELD or lossy_method is None:
+    if slide.pyramid.pixel_format != _BRIGHTFIELD or slide.lossy_method(0) is not None:
         return slide
     try:
-        other = OpenslideSlide(OpenslideFile(path), options, lossy_method)
+        other = OpenslideSlide(OpenslideFile(path), options)
     except WsiError as error:
         _log.info("%s: without label and macro: %s", path.name, error)
         return slide

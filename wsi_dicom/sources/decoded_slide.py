@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from wsi_dicom.errors import CodecError, OutOfBounds
+from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import FIRST_PLANE, Plane, Pyramid, Region
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.slide import AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SlideBase
@@ -83,13 +83,7 @@ class DecodedSlide(SlideBase):
                 ) from error
 
     def _check(self, level: int, column: int, row: int, plane: Plane) -> None:
-        pyramid = self.pyramid
-        if not (0 <= plane[0] < pyramid.optical_paths and 0 <= plane[1] < pyramid.focal_planes):
-            raise OutOfBounds(
-                f"{self.name}: optical path {plane[0]}, focal plane {plane[1]}: the slide has "
-                f"{pyramid.optical_paths} optical paths and {pyramid.focal_planes} focal planes"
-            )
-        pyramid.level(level).tile_index(column, row)
+        self._grid(level, plane).tile_index(column, row)
 
     def close(self) -> None:
         with self._lock:

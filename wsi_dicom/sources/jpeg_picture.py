@@ -10,8 +10,6 @@ from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 from wsi_dicom.tiff.layout import MAX_TILE_BYTES
 
-_PHOTOMETRIC = {"gray": "MONOCHROME2", "RGB": "RGB"}
-
 
 class JpegPicture:
     """Satisfies AssociatedImage."""
@@ -31,8 +29,7 @@ class JpegPicture:
             raise UnsupportedFormat(f"{where}: {self.width} x {self.height} pixels are too large")
         self.pixel_format = PixelFormat(samples)
         self.stored_bytes = len(data)
-        photometric = _PHOTOMETRIC.get(header.colour or "", "YBR_FULL_422")
-        self._tile = EncodedTile(data, Encoding(JPEG_BASELINE, photometric, header.sampling[0]))
+        self._tile = EncodedTile(data, Encoding(JPEG_BASELINE, header.photometric, header.sampling[0]))
         self._baseline, self._where = header.baseline, where
 
     def encoded(self) -> EncodedTile | None:

@@ -89,8 +89,7 @@ class NdpiLevel:
         self._check(size)
         self.level = Level(width, height, grid.width, grid.height * grid.rows_per_tile)
         self.pixel_format = PixelFormat(len(header.components))
-        photometric = {"gray": "MONOCHROME2", "RGB": "RGB"}.get(header.colour or "", "YBR_FULL_422")
-        self.encoding = Encoding(JPEG_BASELINE, photometric, header.sampling[0])
+        self.encoding = Encoding(JPEG_BASELINE, header.photometric, header.sampling[0])
         self._template = self._make_template(data, header)
         self._stripes = JpegStripes(
             self._file,

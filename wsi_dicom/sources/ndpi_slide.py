@@ -104,10 +104,7 @@ class NdpiSlide(SlideBase):
             raise OutOfBounds(f"{self.name}: level {level} is outside the {len(self._levels)} levels of this slide")
         pages = self._levels[level]
         if plane.optical_path != 0 or not 0 <= plane.focal_plane < len(pages):
-            raise OutOfBounds(
-                f"{self.name}: optical path {plane.optical_path}, focal plane {plane.focal_plane}: "
-                f"the slide has 1 optical path and {len(pages)} focal planes"
-            )
+            raise self._lacks(plane)
         return pages[plane.focal_plane]
 
     def close(self) -> None:

@@ -104,8 +104,9 @@ def leaves_gaps(properties: Mapping[str, str], bounds: Region, slide: Region) ->
 def lossy_method(properties: Mapping[str, str], level: int) -> str | None:
     """DICOM's term for what the stored pixels of a level went through, as far as the properties tell.
 
-    MIRAX and DICOM tell. Hamamatsu VMU (its files alone have a PixelOrder) is not compressed. All others are taken for
-    JPEG, which they are but for a few: to call lossy pixels lossless would be false, the opposite only costs quality.
+    MIRAX and DICOM tell. Hamamatsu VMU (its files alone have a PixelOrder) is not compressed. Of Zeiss CZI OpenSlide
+    refuses whatever is neither uncompressed nor in Zstandard. All others are taken for JPEG, which they are but for a
+    few: to call lossy pixels lossless would be false, the opposite only costs quality.
     """
     if vendor(properties) == "mirax":
         section = properties.get(f"mirax.HIERARCHICAL.HIER_0_VAL_{level}_SECTION", "")
@@ -115,7 +116,7 @@ def lossy_method(properties: Mapping[str, str], level: int) -> str | None:
             return None
         methods = ("dicom.LossyImageCompressionMethod[0]", "dicom.LossyImageCompressionMethod")
         return _first(properties, methods) or "ISO_10918_1"
-    if "hamamatsu.PixelOrder" in properties:
+    if vendor(properties) == "zeiss" or "hamamatsu.PixelOrder" in properties:
         return None
     return "ISO_15444_1" if "J2K" in properties.get("tiff.ImageDescription", "") else "ISO_10918_1"
 

@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from wsi_dicom.errors import CorruptInput, OutOfBounds, UnsupportedFormat, UnsupportedStack
-from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
+from wsi_dicom.errors import CorruptInput, UnsupportedFormat, UnsupportedStack
+from wsi_dicom.geometry import FIRST_PLANE, TILE_SIDE, Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.slide import (
     AS_FOUND,
     AssociatedImage,
@@ -37,7 +37,6 @@ _log = logging.getLogger(__name__)
 
 _MAX_SIDE: Final = 2**31
 _MAX_TILES: Final = 1 << 25
-_TILE_SIDE: Final = 512
 _TILE_SIDES: Final = range(64, 1025)
 """Tile sizes of the file that are kept; others are stripes, or too small to be worth a frame each."""
 
@@ -92,11 +91,8 @@ class OpenslideAssociatedImage:
 class OpenslideSlide(SlideBase):
     """Satisfies Slide. One focal plane and optical path, in 8-bit colour: OpenSlide gives no more."""
 
-    def __init__(self, file: OpenslideFile, options: SourceOptions, lossy_method: str | None = None) -> None:
-        """`lossy_method` is that of all levels, where more is known of it than OpenSlide tells.
-
-        Raises UnsupportedStack, CorruptInput.
-        """
+    def __init__(self, file: OpenslideFile, options: SourceOptions) -> None:
+        """Raises UnsupportedStack, CorruptInput."""
         self.name, self.files = file.name, _files(file)
         self._file, self.background = file, options.background
         levels = tuple(_level(file, number) for number in range(len(file.sizes)))
@@ -111,7 +107,7 @@ class OpenslideSlide(SlideBase):
         self.associated: Mapping[ImageFlavor, AssociatedImage] = _associated(
             file, options.background, stored_share(self.pyramid, self._bytes)
         )
-        self._looked_at, self._lossy_method = threading.local(), lossy_method
+        self._looked_at = threading.local()
 
     def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
         if self._outside_bounds(self._grid(level, plane), level, column, row):
@@ -128,7 +124,7 @@ class OpenslideSlide(SlideBase):
 
     def lossy_method(self, level: int) -> str | None:
         self.pyramid.level(level)
-        return self._lossy_method or openslide_metadata.lossy_method(self._file.properties, level)
+        return openslide_metadata.lossy_method(self._file.properties, level)
 
     def stored_bytes(self, level: int) -> int:
         """An estimate, for the compression ratio: the files' bytes, shared among the levels by their pixels."""
@@ -173,13 +169,6 @@ class OpenslideSlide(SlideBase):
         width, height = (grid.tile_width + 2) * scale, (grid.tile_height + 2) * scale
         return Region(int(x * scale), int(y * scale), int(width) + 1, int(height) + 1).intersection(self._bounds).empty
 
-    def _grid(self, level: int, plane: Plane) -> Level:
-        if plane != FIRST_PLANE:
-            raise OutOfBounds(
-                f"{self.name}: optical path {plane[0]}, focal plane {plane[1]}: the slide has one of each"
-            )
-        return self.pyramid.level(level)
-
     def close(self) -> None:
         self._file.close()
 
@@ -191,7 +180,7 @@ def _level(file: OpenslideFile, number: int) -> Level:
     told = [int(file.properties.get(f"openslide.level[{number}].tile-{side}", 0)) for side in _SIDES]
     if 4 * told[0] * told[1] > MAX_TILE_BYTES:  # OpenSlide would decode each as a whole, or end the process
         raise CorruptInput(f"{file.name}: level {number} has tiles of {told[0]} x {told[1]} pixels")
-    tile_width, tile_height = told if all(side in _TILE_SIDES for side in told) else (_TILE_SIDE, _TILE_SIDE)
+    tile_width, tile_height = told if all(side in _TILE_SIDES for side in told) else (TILE_SIDE, TILE_SIDE)
     level = Level(width, height, tile_width, tile_height)
     if level.tile_count > _MAX_TILES:
         raise CorruptInput(f"{file.name}: level {number} has {level.tile_count} tiles; the limit is {_MAX_TILES}")

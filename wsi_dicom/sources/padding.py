@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from wsi_dicom.background import background_samples
+from wsi_dicom.background import background_samples, fill
 from wsi_dicom.errors import InvalidRequest, OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Region
 from wsi_dicom.region import read_region
@@ -65,7 +65,7 @@ class PaddedSlide(SlideBase):
         region, pixel_format = self._region(level, column, row, plane), self.pyramid.pixel_format
         colour = background_samples(self.background, pixel_format)
         pixels: Pixels = np.empty((_TILE_SIDE, _TILE_SIDE, pixel_format.samples), colour.dtype)
-        pixels[:] = colour
+        fill(pixels, colour)
         stored = region.intersection(self._slide.pyramid.base.bounds)
         if not stored.empty:
             pixels[: stored.height, : stored.width] = read_region(self._slide, level, stored, plane)

@@ -123,12 +123,11 @@ def read_jpeg(data: bytes) -> PictureHeader:
             exif = read_exif(content[6:])
         elif number == 2 and content.startswith(b"ICC_PROFILE\0") and len(content) > 14:
             profile[content[12]] = content[14:]
-    photometric = {"RGB": "RGB", "gray": "MONOCHROME2"}.get(header.colour or "", "YBR_FULL_422")
     copied = header.baseline and exif.orientation == 1 and jpeg_markers.bare(data) is not None
     return PictureHeader(
         "JPEG",
         header.shape,
-        Encoding(JPEG_BASELINE, photometric, header.sampling[0]),
+        Encoding(JPEG_BASELINE, header.photometric, header.sampling[0]),
         end=end + 2,
         stream=jpeg_markers.bare if copied else None,
         lossy_method=None if header.sof in _LOSSLESS_JPEG else "ISO_10918_1",

@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from wsi_dicom.background import background_samples
+from wsi_dicom.background import background_samples, fill
 from wsi_dicom.codecs import codec_for
-from wsi_dicom.errors import CodecError, CorruptInput, OutOfBounds, UnsupportedFormat
-from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid
+from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
+from wsi_dicom.geometry import FIRST_PLANE, TILE_SIDE, Level, PixelFormat, Plane, Pyramid
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.slide import (
     AS_FOUND,
@@ -38,7 +38,6 @@ from wsi_dicom.tiff.samples import Photometric, StoredSamples
 MAX_BYTES: Final = 1 << 30
 """Of a picture, as stored or decoded."""
 _LARGEST_FRAME: Final = 4096
-_TILE_SIDE: Final = 512
 _BAND: Final = 256  # rows that are composed at once: that takes eight times their memory
 
 
@@ -83,7 +82,7 @@ class PictureSlide(SlideBase):
         self._path, self._header, self.background = path, header, options.background
         width, height, _, bits = header.shape
         self._copied = header.stream is not None and max(width, height) <= _LARGEST_FRAME
-        tile = (width, height) if self._copied else (_TILE_SIDE, _TILE_SIDE)
+        tile = (width, height) if self._copied else (TILE_SIDE, TILE_SIDE)
         pixel_format = PixelFormat(header.colours, 8 if bits <= 8 else 16)
         self.pyramid = Pyramid(
             (Level(width, height, *tile),), pixel_format, on_glass(header.spacing, Level(width, height, *tile))
@@ -127,7 +126,7 @@ class PictureSlide(SlideBase):
         if visible.shape[:2] == (grid.tile_height, grid.tile_width):
             return visible
         tile: Pixels = np.empty((grid.tile_height, grid.tile_width, pixels.shape[2]), pixels.dtype)
-        tile[:] = background_samples(self.background, self.pyramid.pixel_format)
+        fill(tile, background_samples(self.background, self.pyramid.pixel_format))
         tile[: inside.height, : inside.width] = visible
         return tile
 
@@ -154,11 +153,7 @@ class PictureSlide(SlideBase):
         return _read(self._path)
 
     def _check(self, level: int, column: int, row: int, plane: Plane) -> None:
-        if plane != FIRST_PLANE:
-            raise OutOfBounds(
-                f"{self.name}: optical path {plane[0]}, focal plane {plane[1]}: a picture has one of each"
-            )
-        self.pyramid.level(level).tile_index(column, row)
+        self._grid(level, plane).tile_index(column, row)
 
     def close(self) -> None:
         with self._lock:

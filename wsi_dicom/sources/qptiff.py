@@ -10,6 +10,7 @@ Source: "PerkinElmer image format" (P. Miller, 2015), as others describe it.
 from __future__ import annotations
 
 import codecs
+import logging
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -25,6 +26,8 @@ from wsi_dicom.tiff.level import open_planes
 from wsi_dicom.tiff.slide import TiffSlide, is_reduction
 from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile
 from wsi_dicom.tiff.vendor import TiffVendor, associated_images
+
+_log = logging.getLogger(__name__)
 
 _FLAVORS: Final = {
     "Thumbnail": ImageFlavor.THUMBNAIL,
@@ -110,6 +113,12 @@ def _planes(
         if len(images) == len(full) and first.tiled == base.tiled and is_reduction(first.level, base.level):
             for levels, image in zip(planes.values(), images, strict=True):
                 levels.append(image)
+        else:
+            _log.warning(
+                "left out: %s: %d pages of %d x %d pixels, which are no level of %d channels of %d x %d",
+                *(full[0].file.name, len(images), first.level.width, first.level.height, len(full)),
+                *(base.level.width, base.level.height),
+            )
     return planes
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
-from wsi_dicom.geometry import Level, PixelFormat, Plane, Pyramid, Region
+from wsi_dicom.geometry import TILE_SIDE, Level, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.metadata import OpticalPath, SlideMetadata
 from wsi_dicom.slide import AssociatedImage, EncodedTile, ImageFlavor, Pixels
 from wsi_dicom.sources.decoded_slide import DecodedSlide, one_line, stored_share
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_TILE_SIDE: Final = 512
 _MAX_SIDE: Final = 2**31
 _MAX_PLANES: Final = 1 << 16
 _COLOURS: Final = ("red", "green", "blue")
@@ -159,7 +158,7 @@ def _levels(name: str, scene: Scene) -> tuple[Level, ...]:
     for width, height in sizes:
         if not (0 < width < _MAX_SIDE and 0 < height < _MAX_SIDE):
             raise CorruptInput(f"{name}: a level of {width} x {height} pixels")
-    return tuple(Level(width, height, _TILE_SIDE, _TILE_SIDE) for width, height in sizes)
+    return tuple(Level(width, height, TILE_SIDE, TILE_SIDE) for width, height in sizes)
 
 
 def _metadata(scene: Scene, channels: int, pixel_format: PixelFormat) -> SlideMetadata:

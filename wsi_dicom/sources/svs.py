@@ -154,7 +154,7 @@ def _open(file: TiffFile, options: SourceOptions) -> TiffSlide:
         open_planes(planes, options, garbage_is_missing=True),
         spacing=_spacing(first),
         metadata=_metadata(first),
-        associated=associated_images(((flavor, page) for flavor, page in others if flavor is not None), options),
+        associated=associated_images(others, options),
     )
 
 

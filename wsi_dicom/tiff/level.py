@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from wsi_dicom.background import background_samples
+from wsi_dicom.background import background_samples, fill
 from wsi_dicom.codecs.jpeg_markers import join_strips, parse_header
 from wsi_dicom.decoded_cache import DecodedCache
 from wsi_dicom.errors import CodecError, CorruptInput
@@ -249,7 +249,7 @@ class TiffLevel:
         """A tile of background."""
         colour = background_samples(self.background, self.pixel_format)
         blank: Pixels = np.empty((self.level.tile_height, self.level.tile_width, len(colour)), colour.dtype)
-        blank[:] = colour
+        fill(blank, colour)
         return blank
 
     def _at(self, column: int, row: int) -> str:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from wsi_dicom.background import background_samples
+from wsi_dicom.background import background_samples, fill
 from wsi_dicom.errors import OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Region, Spacing
 from wsi_dicom.region import read_region
@@ -105,7 +105,7 @@ class TurnedSlide(SlideBase):
         if (visible.width, visible.height) == (grid.tile_width, grid.tile_height):
             return np.ascontiguousarray(pixels)
         tile: Pixels = np.empty((grid.tile_height, grid.tile_width, pixels.shape[2]), pixels.dtype)
-        tile[:] = background_samples(self.background, self.pyramid.pixel_format)
+        fill(tile, background_samples(self.background, self.pyramid.pixel_format))
         tile[: visible.height, : visible.width] = pixels
         return tile
 

@@ -153,10 +153,7 @@ class TiffSlide(SlideBase):
     def _level(self, level: int, plane: Plane = FIRST_PLANE) -> TiffLevel:
         levels = self._planes.get(plane)
         if levels is None:
-            raise OutOfBounds(
-                f"{self.name}: optical path {plane[0]}, focal plane {plane[1]}: the slide has "
-                f"{self.pyramid.optical_paths} optical paths and {self.pyramid.focal_planes} focal planes"
-            )
+            raise self._lacks(plane)
         if not 0 <= level < len(levels):
             raise OutOfBounds(f"{self.name}: level {level} is outside the {len(levels)} levels of this slide")
         return levels[level]

@@ -110,10 +110,7 @@ class JpegStreams:
             raise CodecError("it is not JPEG: it does not begin with the bytes FF D8")
         header = jpeg_markers.parse_header(self._plain_prefix + data[2:])
         silent_rgb = self._tag_is_rgb and header.colour is None and len(header.components) == 3
-        if header.colour == "gray":
-            photometric = "MONOCHROME2"
-        else:
-            photometric = "RGB" if silent_rgb or header.colour == "RGB" else "YBR_FULL_422"
+        photometric = "RGB" if silent_rgb else header.photometric
         return _Splice(
             prefix=self._rgb_prefix if silent_rgb else self._plain_prefix,
             skip=jpeg_markers.body_offset(data) if self._shared_tables else 2,

@@ -26,8 +26,7 @@ _MAX_FIELDS: Final = 4096
 _MAX_FIELDS_IN_ALL: Final = 200_000
 """Directories may overlap: without this limit a few hundred KB make gigabytes of them."""
 _MAX_DATA: Final = 64 << 20
-_MAX_TEXT_IN_ALL: Final = 64 << 20
-"""Bytes: any number of directories may share a long description."""
+"""Bytes of text, profiles and tables in all: any number of directories may share a long description."""
 
 _TYPE_CODES: Final = {  # field types of TIFF 6.0 and BigTIFF, as numpy calls them
     1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4", 11: "f4", 12: "f8",
@@ -166,16 +165,21 @@ class TiffDirectory:
         return float(values[0]) if values.size and np.isfinite(values[0]) else None
 
     def data(self, tag: Tag) -> bytes | None:
-        """The bytes of a field (ASCII, BYTE, UNDEFINED), None when absent."""
-        return self._values(tag, _MAX_DATA).tobytes() if tag in self._fields else None
+        """The bytes of a field (ASCII, BYTE, UNDEFINED), None when absent.
+
+        Raises CorruptInput, also when more than 64 MiB of such data have been read from the file in all.
+        """
+        if tag not in self._fields:
+            return None
+        self.file.count_data(self._fields[tag].size, self.place)
+        return self._values(tag, _MAX_DATA).tobytes()
 
     def text(self, tag: Tag) -> str:
         """A field of text up to its NUL, empty when absent. Bytes that are not UTF-8 become U+FFFD.
 
-        Read once, and kept. Raises CorruptInput, also when the file has more than 64 MiB of text in all.
+        Read once, and kept. Raises as `data`.
         """
         if tag not in self._texts:
-            self.file.count_text(self._fields[tag].size if tag in self._fields else 0, self.place)
             self._texts[tag] = (self.data(tag) or b"").split(b"\0", 1)[0].decode("utf-8", "replace")
         return self._texts[tag]
 
@@ -207,7 +211,7 @@ class TiffFile:
         except OSError as error:
             raise UnsupportedFormat(f"{path}: cannot be read: {error.strerror}") from error
         self.size = os.fstat(self._file.fileno()).st_size
-        self._directories = self._fields = self._text_bytes = 0
+        self._directories = self._fields = self._data_bytes = 0
         head = self._file.read(16)
         self.byte_order = ">" if head.startswith(b"MM") else "<"
         self.big = is_tiff(head) and 43 in head[2:4]
@@ -243,13 +247,13 @@ class TiffFile:
                 f"the limits are {_MAX_DIRECTORIES} and {_MAX_FIELDS_IN_ALL}"
             )
 
-    def count_text(self, size: int, place: str) -> None:
-        """The same for text of `size` bytes. Raises CorruptInput."""
-        self._text_bytes += size
-        if self._text_bytes > _MAX_TEXT_IN_ALL:
+    def count_data(self, size: int, place: str) -> None:
+        """The same for text, profiles and tables of `size` bytes. Raises CorruptInput."""
+        self._data_bytes += size
+        if self._data_bytes > _MAX_DATA:
             raise CorruptInput(
-                f"{self.name}: {place}: the directories have {self._text_bytes} bytes of text so far; "
-                f"the limit is {_MAX_TEXT_IN_ALL}"
+                f"{self.name}: {place}: the directories have {self._data_bytes} bytes of text and tables so far; "
+                f"the limit is {_MAX_DATA}"
             )
 
     def directory(self, offset: int, place: str) -> tuple[TiffDirectory, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat, WsiError
 from wsi_dicom.slide import AS_FOUND, AssociatedImage, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.tiff.slide import TiffAssociatedImage
-from wsi_dicom.tiff.structure import TiffDirectory, TiffFile, is_tiff
+from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile, is_tiff
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +48,21 @@ class TiffVendor:
 
 
 def associated_images(
-    pages: Iterable[tuple[ImageFlavor, TiffDirectory]], options: SourceOptions
+    pages: Iterable[tuple[ImageFlavor | None, TiffDirectory]], options: SourceOptions
 ) -> dict[ImageFlavor, AssociatedImage]:
-    """The first page of each flavor that is read: a slide is not worth less without its label."""
+    """The first page of each flavor that can be read; a slide is not worth less without its label.
+
+    The flavor None is that of a page of which its format does not tell what it shows.
+    """
     found: dict[ImageFlavor, AssociatedImage] = {}
     for flavor, directory in pages:
+        if flavor is None:
+            _log.warning(
+                "left out: %s: %s: %d x %d pixels, neither a level nor a picture that is known",
+                *(directory.file.name, directory.place),
+                *(directory.integer(Tag.IMAGE_WIDTH, 0), directory.integer(Tag.IMAGE_LENGTH, 0)),
+            )
+            continue
         if flavor in found:
             continue
         try:
