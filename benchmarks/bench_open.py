@@ -16,7 +16,7 @@ from pathlib import Path
 
 from measure import print_table, verdict
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import JPEGBaseline8Bit, generate_uid
+from pydicom.uid import UID, JPEGBaseline8Bit, generate_uid
 
 ACROSS, SIDE, SPARSE = 465, 16, 180_000
 STREAM = b"\xff\xd8" + bytes(700) + b"\xff\xd9"
@@ -47,7 +47,7 @@ def write(path: Path, across: int, frames: int, kind: str) -> None:
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.6"
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.77.1.6")
     data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     data.StudyInstanceUID, data.SeriesInstanceUID, data.Modality = generate_uid(), generate_uid(), "SM"
     data.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
@@ -120,7 +120,7 @@ def main() -> None:
             path = folder / f"{kind.split(',')[0]}.dcm"
             if not path.exists():
                 write(path, ACROSS, SPARSE if kind == "sparse" else ACROSS**2, kind)
-            words = [sys.executable, "-c", MEASURE, folder / "small.dcm", path, folder / "cache"]
+            words = [sys.executable, "-c", MEASURE, str(folder / "small.dcm"), str(path), str(folder / "cache")]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
             opened, first_tile, megabytes = map(float, done.stdout.split())
             limit = 5.0 if kind == "sparse" else 0.2
