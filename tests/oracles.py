@@ -54,6 +54,8 @@ def dciodvfy_errors(name: str | Path, tool: Callable[[str], str]) -> list[str]:
     """What dciodvfy calls an error in a file, but for what it is wrong about."""
     checked = subprocess.run([tool("dciodvfy"), name], capture_output=True, text=True, errors="replace", check=False)
     errors = [line for line in checked.stderr.splitlines() if line.startswith("Error")]
+    if checked.returncode < 0:
+        errors.append(f"ended by signal {-checked.returncode}")
     if any(SPARSE_IS_NOT_FULL in line for line in errors) and _is_sparse(name):
         errors = [line for line in errors if SPARSE_IS_NOT_FULL not in line]
     return errors

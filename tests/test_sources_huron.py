@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import openslide
 import pytest
+import tifffile
 
 from tests.contracts.source_contract import CopiedJpegContract, OpenslideReader, SourceContract
 from tests.vendor_tiffs import Page, drop_tiles, levels, picture, write
-from wsi_dicom.errors import UnsupportedFormat
+from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.slide import ImageFlavor
 from wsi_dicom.sources import open_slide
 
@@ -98,3 +100,15 @@ def test_stack_of_planes_is_refused(tmp_path: Path) -> None:
     pages = [Page(picture(128, 128), DESCRIPTION), Page(picture(128, 128), DESCRIPTION)]
     with pytest.raises(UnsupportedFormat, match=r"stack\.tif: a stack of 2 pages"):
         open_slide(write(tmp_path / "stack.tif", pages), "huron")
+
+
+def test_tiles_that_openslide_would_not_survive(tmp_path: Path) -> None:
+    """It decodes a tile as a whole, and ends the process when there is no memory for it."""
+    path = make(tmp_path / "slide.tif")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        width = file.pages[2].tags["TileWidth"]
+    struct.pack_into("<HII", data, width.offset + 2, 4, 1, 1 << 26)
+    path.write_bytes(data)
+    with pytest.raises(CorruptInput, match=r"slide\.tif: level 1 has tiles of 67108864 x 64 pixels"):
+        open_slide(path, "openslide")
