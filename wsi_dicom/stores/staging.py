@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,18 +25,23 @@ _LOCK: Final = ".lock"
 
 @contextmanager
 def staging_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
-    """A new folder in `parent`, in use until it is removed at the end. Raises StoreError."""
-    try:
-        folder, lock = _new_locked(parent, prefix)
-    except OSError as error:
-        raise StoreError(
-            f"{parent} cannot be written: {error.strerror}; check its permissions and free space"
-        ) from error
-    try:
-        yield folder
-    finally:
-        _remove(folder)
-        os.close(lock)
+    """A new folder in `parent`, in use until it is removed at the end, whenever it ends. Raises StoreError."""
+    folder = parent / f"{prefix}{uuid.uuid4().hex}"
+    with ExitStack() as lock:
+        try:
+            try:
+                _make_locked(folder, lock)
+            except OSError as error:
+                raise StoreError(
+                    f"{parent} cannot be written: {error.strerror}; check its permissions and free space"
+                ) from error
+            yield folder
+        finally:
+            try:
+                _remove(folder)
+            except BaseException:  # a signal said stop, in the middle of this
+                _remove(folder)
+                raise
 
 
 def remove_abandoned(parent: Path, prefix: str = "") -> None:
@@ -58,29 +63,25 @@ def remove_abandoned(parent: Path, prefix: str = "") -> None:
             os.close(lock)
 
 
-def _new_locked(parent: Path, prefix: str) -> tuple[Path, int]:
-    """A new folder, and the descriptor of its locked lock file. Raises OSError, and leaves nothing then."""
+def _make_locked(folder: Path, lock: ExitStack) -> None:
+    """Makes the folder beside its lock file, whose descriptor `lock` closes. Raises OSError."""
     while True:
-        folder = parent / f"{prefix}{uuid.uuid4().hex}"
-        lock = os.open(f"{folder}{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.fstat(lock).st_nlink:
-                folder.mkdir()
-                return folder, lock
-        except OSError:
-            _remove(folder)
-            os.close(lock)
-            raise
-        os.close(lock)  # somebody cleaned up between the two calls above, and took it for abandoned
+        descriptor = os.open(f"{folder}{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        lock.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            folder.mkdir()
+            return
+        lock.close()  # somebody cleaned up between the two calls above, and took it for abandoned
 
 
 def _remove(folder: Path) -> None:
+    lock = folder.with_name(folder.name + _LOCK)
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
+    if os.path.exists(folder):  # unlike Path.exists silent where the parent cannot be read
         logger.warning("%s could not be removed", folder)
-    else:
-        folder.with_name(folder.name + _LOCK).unlink(missing_ok=True)
+    elif os.path.exists(lock):
+        lock.unlink(missing_ok=True)
 
 
 @contextmanager
