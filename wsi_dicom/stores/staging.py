@@ -78,9 +78,9 @@ def _make_locked(folder: Path, lock: ExitStack) -> None:
 def _remove(folder: Path) -> None:
     lock = folder.with_name(folder.name + _LOCK)
     shutil.rmtree(folder, ignore_errors=True)
-    if os.path.exists(folder):  # unlike Path.exists silent where the parent cannot be read
+    if os.path.exists(folder):  # noqa: PTH110  # Path.exists raises where the parent cannot be read
         logger.warning("%s could not be removed", folder)
-    elif os.path.exists(lock):
+    elif os.path.exists(lock):  # noqa: PTH110  # as above
         lock.unlink(missing_ok=True)
 
 
