@@ -20,15 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from wsi_dicom.convert import Dicomized, DicomizeOptions, dicomize
 from wsi_dicom.errors import WsiError, system_error_line
 from wsi_dicom.slide import Slide
 from wsi_dicom.stores import SeriesDestination
-
-if TYPE_CHECKING:
-    from wsi_dicom.plan import ConversionPlan
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +75,8 @@ class _Reporter:
     def __init__(self) -> None:
         self._tiles, self._pixels, self._told = 0, 0, time.monotonic()
 
-    def planned(self, plan: ConversionPlan) -> None:
-        _queue.put(Advance(total_pixels=plan.pixel_count))
+    def planned(self, pixels: int) -> None:
+        _queue.put(Advance(total_pixels=pixels))
 
     def advanced(self, tiles: int, pixels: int) -> None:
         self._tiles += tiles

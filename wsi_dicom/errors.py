@@ -14,9 +14,16 @@ A message names the file or UID, the tile and the limit, and says what to do. Th
 the server maps the class to a status. Messages never hold patient data.
 """
 
+from typing import Final
+
+_LONGEST: Final = 1000
+
 
 class WsiError(Exception):
     """Base of all errors that are the fault of the input, the request or the environment."""
+
+    def __str__(self) -> str:
+        return on_one_line(super().__str__())
 
 
 class UnsupportedFormat(WsiError):
@@ -49,6 +56,16 @@ class StoreError(WsiError):
 
 class InvalidRequest(WsiError):
     """A value from a user or a client that makes no sense."""
+
+
+def on_one_line(message: str) -> str:
+    """What quotes other people's files, which may say anything, as a line for people, terminals and logs."""
+    shown = "".join(_shown(character) for character in message)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST // 2]}...{shown[-_LONGEST // 2 :]}"
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
 
 
 def system_error_line(error: OSError) -> str:

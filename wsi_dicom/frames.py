@@ -19,7 +19,7 @@ from wsi_dicom.geometry import Plane
 from wsi_dicom.patch import Patch
 from wsi_dicom.plan import Action, ConversionPlan, LevelPlan
 from wsi_dicom.region import read_region
-from wsi_dicom.slide import EncodedTile, Slide
+from wsi_dicom.slide import EncodedTile, ImageFlavor, Slide
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +118,21 @@ def recompress(stored: EncodedTile, name: str, otherwise: Callable[[], Result]) 
         return otherwise()
 
 
+def associated_frame(slide: Slide, plan: ConversionPlan, flavor: ImageFlavor) -> bytes:
+    """A label, overview or thumbnail of `plan` as one frame. Raises CodecError, CorruptInput."""
+    image, planned = slide.associated[flavor], plan.associated[flavor]
+
+    def encoded() -> bytes:
+        return encode_tile(image.pixels(), planned.encoding, plan.quality)
+
+    stored = image.encoded() if planned.action.keeps_tiles else None
+    if stored is None:
+        return encoded()
+    if planned.action is Action.RECOMPRESS:
+        return recompress(stored, f"{slide.name}: {flavor.lower()}", encoded)
+    return stored.data
+
+
 def in_order(
     pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[tuple[Item, Result]]:
@@ -144,21 +159,34 @@ def level_rows(
     level = plan.levels[number]
     rows = range(level.output.rows)
     if level.action is Action.COPY and not plan.verify:  # to read rows ahead in other threads gains nothing: measured
-        return ((row, _copied_row(slide, level, plan.quality, row, plane)) for row in rows)
+        copier = _Copier(slide, level, plan.quality, plane)
+        return ((row, copier.frames(row)) for row in rows)
     frames = _made_frames(slide, level, plan.quality, plane, pool, threads)
     return ((row, islice(frames, level.output.columns)) for row in rows)
 
 
-def _copied_row(slide: Slide, plan: LevelPlan, quality: int, row: int, plane: Plane) -> Iterator[bytes | None]:
-    """What is missing, or stored otherwise than its level, is encoded like its level."""
-    level = plan.source_level
-    for column, stored in enumerate(slide.encoded_row(level, row, plane)):
-        if stored is not None:
-            yield stored.data
-        elif plan.sparse and slide.absent(level, column, row, plane):
-            yield None
-        else:
-            yield encode_tile(slide.tile(level, column, row, plane), plan.encoding, quality)
+class _Copier:
+    """Copies the tiles of a level; what is missing, or stored otherwise than its level, is encoded like its level."""
+
+    def __init__(self, slide: Slide, plan: LevelPlan, quality: int, plane: Plane) -> None:
+        self._slide, self._plan, self._quality, self._plane = slide, plan, quality, plane
+        self._blank: bytes | None = None
+
+    def frames(self, row: int) -> Iterator[bytes | None]:
+        for column, stored in enumerate(self._slide.encoded_row(self._plan.source_level, row, self._plane)):
+            yield self._made(column, row) if stored is None else stored.data
+
+    def _made(self, column: int, row: int) -> bytes | None:
+        """Absent tiles all look alike: they are encoded once."""
+        place = self._plan.source_level, column, row, self._plane
+        if not self._slide.absent(*place):
+            return self._encoded(*place)
+        if self._blank is None and not self._plan.sparse:
+            self._blank = self._encoded(*place)
+        return self._blank
+
+    def _encoded(self, level: int, column: int, row: int, plane: Plane) -> bytes:
+        return encode_tile(self._slide.tile(level, column, row, plane), self._plan.encoding, self._quality)
 
 
 def _made_frames(

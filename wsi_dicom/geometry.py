@@ -197,6 +197,14 @@ class Pyramid:
             return None
         return self.spacing.scaled(*self.base.scale(self.level(index)))
 
+    def on_level(self, region: Region, index: int) -> Region:
+        """A region of level 0 in the pixels of another level, rounded to whole ones and never empty."""
+        level = self.level(index)
+        across, down = self.base.width / level.width, self.base.height / level.height
+        x, y = min(round(region.x / across), level.width - 1), min(round(region.y / down), level.height - 1)
+        right, bottom = max(round(region.right / across), x + 1), max(round(region.bottom / down), y + 1)
+        return Region(x, y, right - x, bottom - y)
+
     def best_level(self, downsample: float) -> int:
         """The coarsest level that is at least as fine as `downsample` asks (0.5 % of slack for rounded sizes)."""
         best = 0

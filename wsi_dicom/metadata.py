@@ -36,14 +36,33 @@ class LossyStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """The values, as the pixels of a slide have them, that a display spreads over its grays (PS3.3 C.11.2.1.3).
+
+    Half of `width` below `center` is black, half above it is white. `sigmoid`: no hard ends, the middle steeper. With a
+    negative width it is the other way round: large values are dark.
+    """
+
+    center: float
+    width: float
+    sigmoid: bool = False
+
+    @classmethod
+    def whole(cls, bits: int) -> Window:
+        """Of all that samples of so many bits can be."""
+        largest = (1 << bits) - 1
+        return cls(largest / 2, largest)
+
+
+@dataclass(frozen=True, slots=True)
 class SlideMetadata:
     """Scanner, optics and identifiers of a slide. None, or empty, means that the source does not tell.
 
     `objective_power` is the nominal magnification (20.0 for 20x). `icc_profile` is the profile of the level pixels as
-    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none.
-    `imaged_depth_um` is how deep the scanned volume is. `identifiers` holds DICOM keywords of identifiers that a DICOM
-    source carries. `properties` holds everything else that the source says, by the source's own names (Aperio's
-    `ScanScope ID`, for instance); it may name a patient.
+    found. `optical_paths` are those of the pyramid in their order, empty when the source describes none. `window` is
+    how samples of 16 bits are meant to be shown. `imaged_depth_um` is how deep the scanned volume is. `identifiers`
+    holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything else that the source
+    says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
     """
 
     manufacturer: str | None = None
@@ -56,6 +75,7 @@ class SlideMetadata:
     barcode: str | None = None
     slide_identifier: str | None = None
     optical_paths: tuple[OpticalPath, ...] = ()
+    window: Window | None = None
     imaged_depth_um: float | None = None
     identifiers: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -14,7 +14,6 @@ from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.codecs.transfer_syntaxes import (
     DEFLATED_IMAGE_FRAME,
-    EXPLICIT_VR_LITTLE_ENDIAN,
     HTJ2K,
     HTJ2K_LOSSLESS,
     JPEG_2000,
@@ -52,35 +51,41 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a kind of output can hold: transfer syntaxes, tile sides as multiples of a number, and so on.
+    """What a kind of output can hold.
 
-    `planes`: more than one focal plane or optical path. `sparse`: levels without some of their tiles.
+    `transfer_syntaxes` are those of levels, `colour_only` those of them that gray levels cannot have, `lossless` what
+    levels become that must lose nothing and cannot be copied.
+    Associated images are copied in `associated_syntaxes`, else encoded as `associated_compression`, or, where that is
+    None, as levels are. Tile sides are multiples of `tile_multiple`. `planes`: more than one focal plane or optical
+    path. `sparse`: levels without some of their tiles.
     """
 
     name: str
     transfer_syntaxes: frozenset[str]
+    associated_syntaxes: frozenset[str]
+    colour_only: frozenset[str] = frozenset()
+    lossless: Compression = Compression.JPEG2000
+    associated_compression: Compression | None = None
     tile_multiple: int = 1
-    associated: bool = True
+    deepest_bits: int = 16
     planes: bool = True
     sparse: bool = True
 
+    def holds(self, transfer_syntax: str, pixel_format: PixelFormat) -> bool:
+        """Whether a level of such pixels can be stored so."""
+        gray = pixel_format.samples == 1
+        return transfer_syntax in self.transfer_syntaxes and not (gray and transfer_syntax in self.colour_only)
 
-DICOM = Container("DICOM", KNOWN)
-TIFF = Container(
-    "TIFF",
-    frozenset({JPEG_BASELINE, JPEG_2000, JPEG_2000_LOSSLESS, EXPLICIT_VR_LITTLE_ENDIAN}),
-    tile_multiple=16,
-    associated=False,
-    planes=False,
-    sparse=False,
-)
+
+DICOM = Container("DICOM", KNOWN, KNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
     """What the user asked for.
 
-    `compression` None: lossy sources become JPEG, lossless ones stay lossless. `sampling` is that of chroma in new
+    `compression` is that of tiles that cannot be copied, or are not compressed yet; None: lossy sources become JPEG,
+    lossless ones stay lossless. `sampling` is that of chroma in new
     JPEG tiles (see Encoding); None: as in the source's, else 4:2:0. `reencode`: copy nothing. `tile_width` and
     `tile_height` None: the source's. `levels` bounds their number. `repaint`: absent tiles are written, in the
     background's colour. `verify`: decode every tile that is copied. `left_out` are pictures that are not to be written.
@@ -107,6 +112,11 @@ class PlanOptions:
                 raise InvalidRequest(f"tiles of {side} pixels: {SMALLEST_TILE} to {LARGEST_TILE} per side are possible")
         if self.levels is not None and self.levels < 1:
             raise InvalidRequest(f"{self.levels} levels: at least 1 has to be written")
+
+    def copies(self, stored: Encoding) -> bool:
+        """Whether tiles that are stored so may stay as they are."""
+        packs = stored.transfer_syntax in NATIVE and self.compression not in (None, Compression.NONE)
+        return not self.reencode and not packs
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +186,20 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
     Raises CodecError when the compression cannot hold its pixels, UnsupportedFormat when the container holds one plane
     and the slide has more.
     """
-    planes = slide.pyramid.planes
+    planes, bits = slide.pyramid.planes, slide.pyramid.pixel_format.bits
     if len(planes) > 1 and not container.planes:
         raise UnsupportedFormat(
-            f"{slide.name}: has {len(planes)} focal planes and optical paths; {container.name} holds one"
+            f"{slide.name}: has {slide.pyramid.focal_planes} focal planes of {slide.pyramid.optical_paths} optical "
+            f"paths; {container.name} holds one plane: choose it with --focal-plane and --optical-path, or --flavor ome"
+        )
+    if bits > container.deepest_bits:
+        raise UnsupportedFormat(
+            f"{slide.name}: has {bits} bits a sample; {container.name} holds {container.deepest_bits}: choose --flavor "
+            "tiff or ome"
         )
     if options.pyramid:
         base = _plan_level(slide, 0, options, container)
-        levels = (base, *_derived_levels(slide, base, options))[: options.levels]
+        levels = (base, *_derived_levels(slide, base, options, container))[: options.levels]
     else:
         numbers = range(len(slide.pyramid.levels))[: options.levels]
         levels = tuple(_plan_level(slide, number, options, container) for number in numbers)
@@ -193,9 +209,9 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
         quality=options.quality,
         smooth=options.smooth,
         associated={
-            flavor: _plan_associated(slide.name, image, options, container)
+            flavor: _plan_associated(f"{slide.name}: {flavor.lower()}", image, options, container)
             for flavor, image in slide.associated.items()
-            if container.associated and flavor not in options.left_out
+            if flavor not in options.left_out
         },
         planes=planes,
         verify=options.verify,
@@ -251,16 +267,16 @@ def _plan_level(slide: Slide, number: int, options: PlanOptions, container: Cont
     sparse = slide.sparse and container.sparse and not options.repaint
     output = _output_level(source, options, container)
     stored = slide.encoding(number)
-    if stored is not None and output == source and not options.reencode:
+    if stored is not None and output == source and options.copies(stored):
         if options.compression is Compression.JPEG_XL_RECOMPRESS and stored.transfer_syntax == JPEG_BASELINE:
             return LevelPlan(source, Action.RECOMPRESS, recompressed(stored), number, sparse)
-        if stored.transfer_syntax in container.transfer_syntaxes:
+        if container.holds(stored.transfer_syntax, slide.pyramid.pixel_format):
             return LevelPlan(source, Action.COPY, stored, number, sparse)
     # a strip is no tile, unless it may be copied
     if stored is None and _is_strip(source):
         output = source.retiled(options.tile_width or TILE_SIDE, options.tile_height or TILE_SIDE)
     encoding = _new_encoding(
-        slide.name, slide.pyramid.pixel_format, slide.lossy_method(number) is None, options, stored
+        slide.name, slide.pyramid.pixel_format, slide.lossy_method(number) is None, options, container, stored
     )
     return LevelPlan(output, Action.ENCODE, encoding, number, sparse)
 
@@ -287,9 +303,9 @@ def _output_level(source: Level, options: PlanOptions, container: Container) -> 
     return source.retiled(options.tile_width or width, options.tile_height or height)
 
 
-def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions) -> tuple[LevelPlan, ...]:
-    lossless = slide.lossy_method(0) is None
-    encoding = _new_encoding(slide.name, slide.pyramid.pixel_format, lossless, options, slide.encoding(0))
+def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions, container: Container) -> tuple[LevelPlan, ...]:
+    lossless, pixel_format = slide.lossy_method(0) is None, slide.pyramid.pixel_format
+    encoding = _new_encoding(slide.name, pixel_format, lossless, options, container, slide.encoding(0))
     levels = []
     level = base.output
     while level.tile_count > 1:
@@ -299,26 +315,35 @@ def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions) -> tupl
 
 
 def _plan_associated(name: str, image: AssociatedImage, options: PlanOptions, container: Container) -> AssociatedPlan:
-    stored = image.encoded()
-    if stored is not None and not options.reencode:
+    stored, compression = image.encoded(), container.associated_compression or options.compression
+    if stored is not None and options.copies(stored.encoding):
         jpeg = stored.encoding.transfer_syntax == JPEG_BASELINE
         if options.compression is Compression.JPEG_XL_RECOMPRESS and jpeg:
             return AssociatedPlan(Action.RECOMPRESS, recompressed(stored.encoding))
-        if stored.encoding.transfer_syntax in container.transfer_syntaxes:
+        if stored.encoding.transfer_syntax in container.associated_syntaxes:
             return AssociatedPlan(Action.COPY, stored.encoding)
-    encoding = _new_encoding(name, image.pixel_format, image.lossy_method is None, options, None)
+    lossless = image.lossy_method is None
+    encoding = _new_encoding(name, image.pixel_format, lossless, replace(options, compression=compression), container)
     return AssociatedPlan(Action.ENCODE, encoding)
 
 
 def _new_encoding(
-    name: str, pixel_format: PixelFormat, lossless: bool, options: PlanOptions, stored: Encoding | None
+    name: str,
+    pixel_format: PixelFormat,
+    lossless: bool,
+    options: PlanOptions,
+    container: Container,
+    stored: Encoding | None = None,
 ) -> Encoding:
     """Lossless pixels are never made lossy without being asked; 16 bits do not fit JPEG baseline."""
     compression = options.compression
     if compression is None:
-        compression = Compression.JPEG2000 if lossless or pixel_format.bits > 8 else Compression.JPEG
+        compression = container.lossless if lossless or pixel_format.bits > 8 else Compression.JPEG
     elif compression is Compression.JPEG_XL_RECOMPRESS and lossless:
         compression = Compression.JPEG_XL
+    if not container.holds(compression.transfer_syntax, pixel_format):
+        what = f"gray in {compression}" if pixel_format.samples == 1 else compression
+        raise CodecError(f"{name}: {container.name} does not hold {what}; choose another compression")
     try:
         encoding = codec_for(compression.transfer_syntax).encoding(pixel_format, lossless=compression.lossless)
     except CodecError as error:

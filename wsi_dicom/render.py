@@ -16,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_dicom.codecs import codec_for
-from wsi_dicom.codecs.jpeg_markers import SOI, parse_header, tables_prefix
+from wsi_dicom.codecs.jpeg_markers import SOI, parse_header, tables_prefix, with_density, with_icc_profile
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
+from wsi_dicom.display import eight_bits
 from wsi_dicom.errors import InvalidRequest
-from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane, Pyramid, Region
+from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid, Region, Spacing
+from wsi_dicom.metadata import Window
 from wsi_dicom.region import MAX_PIXELS, read_region
 from wsi_dicom.slide import EncodedTile, Pixels, Slide
 
 JPEG_QUALITY: Final = 90
+WEBP_QUALITY: Final = 85
 _BAND_PIXELS: Final = 1 << 23
 _SUM_PIXELS: Final = 1 << 15
 _WHITE_FROM: Final = 128
@@ -55,13 +58,17 @@ class PictureFormat(StrEnum):
 # How Pillow is asked to write each of them: the levels are the quickest that still compress well.
 _PILLOW: Final[dict[PictureFormat, dict[str, Any]]] = {
     PictureFormat.PNG: {"format": "PNG", "compress_level": 3},
-    PictureFormat.WEBP: {"format": "WEBP", "quality": 85, "method": 1},
+    PictureFormat.WEBP: {"format": "WEBP", "method": 1},
     PictureFormat.TIF: {"format": "TIFF", "compression": "tiff_adobe_deflate"},
     PictureFormat.GIF: {"format": "GIF"},
 }
 
 # Of libjpeg (JPEG_MAX_DIMENSION), of WebP's 14 bits and of GIF's 16.
-_LONGEST_SIDE: Final = {PictureFormat.JPG: 65_500, PictureFormat.WEBP: 16_383, PictureFormat.GIF: 65_535}
+LONGEST_SIDE: Final = {PictureFormat.JPG: 65_500, PictureFormat.WEBP: 16_383, PictureFormat.GIF: 65_535}
+
+
+_COLOUR_SPACES: Final = {1: b"GRAY", 3: b"RGB "}
+"""What bytes 16 to 19 of an ICC profile say (ICC.1 7.2.8), by the samples of a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,8 @@ def render(
         if tile is not None and tile.encoding.transfer_syntax == JPEG_BASELINE:
             return jpeg_file(tile)
     pixels = turned(scaled_region(slide, request, max_pixels=max_pixels), request.mirror, request.rotation)
-    return encode_picture(pixels, request.format, request.quality, jpeg_quality=jpeg_quality)
+    window = slide.metadata.window
+    return encode_picture(pixels, request.format, request.quality, jpeg_quality=jpeg_quality, window=window)
 
 
 def jpeg_file(tile: EncodedTile) -> bytes:
@@ -156,7 +164,7 @@ def scaled_region(slide: Slide, request: ImageRequest, *, max_pixels: int = MAX_
         )
     region = request.region
     index = slide.pyramid.best_level(min(region.width / request.width, region.height / request.height))
-    source = _on_level(region, slide.pyramid.base, slide.pyramid.level(index))
+    source = slide.pyramid.on_level(region, index)
     if source.width * source.height > 16 * max_pixels:
         raise InvalidRequest(
             f"{slide.name}: showing {source.width} x {source.height} pixels of level {index} needs a coarser level "
@@ -181,37 +189,70 @@ def encode_picture(
     quality: Quality = Quality.DEFAULT,
     *,
     jpeg_quality: int = JPEG_QUALITY,
+    webp_quality: int = WEBP_QUALITY,
+    window: Window | None = None,
+    icc_profile: bytes | None = None,
+    spacing: Spacing | None = None,
 ) -> bytes:
     """(height, width, samples), gray or colour, 8 or 16 bits, as a file of 8 bits per sample.
+
+    Of 16 bits those within the slide's `window` are shown. The file tells `spacing`, that of these pixels, and
+    `icc_profile` when it is for such pixels, gray or colour; GIF tells neither.
 
     Raises InvalidRequest when a side is longer than the format can hold, CodecError.
     """
     from PIL import Image
 
     height, width = pixels.shape[:2]
-    if max(width, height) > (limit := _LONGEST_SIDE.get(picture_format, max(width, height))):
+    if max(width, height) > (limit := LONGEST_SIDE.get(picture_format, max(width, height))):
         raise InvalidRequest(
             f"a {picture_format.name} picture holds at most {limit} pixels on a side, not {width} x {height}; "
             "ask for a smaller one, or for PNG or TIF"
         )
-    pixels = _in_quality(_eight_bits(pixels), quality)
+    pixels = _in_quality(eight_bits(pixels, window), quality)
+    samples = 3 if picture_format is PictureFormat.WEBP else pixels.shape[2]  # there, gray is a colour too
+    if icc_profile and icc_profile[16:20] != _COLOUR_SPACES[samples]:
+        icc_profile = None
     if picture_format is PictureFormat.JPG:
-        codec = codec_for(JPEG_BASELINE)
-        return codec.encode(pixels, codec.encoding(PixelFormat(pixels.shape[2]), lossless=False), jpeg_quality)
+        return _jpeg(pixels, jpeg_quality, icc_profile, spacing)
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     if quality is Quality.BITONAL and picture_format is not PictureFormat.WEBP:
         picture = picture.convert("1", dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    picture.save(buffer, **_PILLOW[picture_format])
+    options = {**_PILLOW[picture_format], **_scale(picture_format, spacing), "icc_profile": icc_profile}
+    if picture_format is PictureFormat.WEBP:
+        options["quality"] = webp_quality
+    try:
+        picture.save(buffer, **options)
+    except ValueError as error:  # libwebp, when its first partition is over 512 KiB: above 12 million pixels
+        raise InvalidRequest(
+            f"a {picture_format.name} picture of {width} x {height} pixels cannot hold so much detail ({error}); "
+            "ask for a smaller one, for lower quality or for another format"
+        ) from error
     return buffer.getvalue()
 
 
-def _on_level(region: Region, base: Level, level: Level) -> Region:
-    """A region of level 0 in the pixels of a coarser level, rounded to whole ones and never empty."""
-    across, down = base.width / level.width, base.height / level.height
-    x, y = min(round(region.x / across), level.width - 1), min(round(region.y / down), level.height - 1)
-    right, bottom = max(round(region.right / across), x + 1), max(round(region.bottom / down), y + 1)
-    return Region(x, y, right - x, bottom - y)
+def _jpeg(pixels: Pixels, quality: int, icc_profile: bytes | None, spacing: Spacing | None) -> bytes:
+    """JFIF cannot tell a spacing below 0.00015 mm, nor one above 10 mm."""
+    codec = codec_for(JPEG_BASELINE)
+    data = codec.encode(pixels, codec.encoding(PixelFormat(pixels.shape[2]), lossless=False), quality)
+    if spacing is not None and all(10 / 0xFFFF <= side <= 10 for side in spacing):
+        data = with_density(data, round(10 / spacing.x_mm), round(10 / spacing.y_mm))
+    return with_icc_profile(data, icc_profile) if icc_profile else data
+
+
+def _scale(picture_format: PictureFormat, spacing: Spacing | None) -> dict[str, Any]:
+    """How Pillow is told it: pixels per inch, or Exif where the format has nothing else."""
+    from PIL import ExifTags, Image
+
+    if spacing is None or not all(1e-6 <= side <= 1e3 for side in spacing):  # nor could all formats tell others
+        return {}
+    if picture_format is not PictureFormat.WEBP:
+        return {"dpi": (25.4 / spacing.x_mm, 25.4 / spacing.y_mm)}
+    exif = Image.Exif()
+    exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = 10 / spacing.x_mm, 10 / spacing.y_mm
+    exif[ExifTags.Base.ResolutionUnit] = 3  # centimetres
+    return {"exif": exif.tobytes()}
 
 
 def _reduced(slide: Slide, index: int, source: Region, request: ImageRequest) -> Pixels:
@@ -279,10 +320,6 @@ def _scaled(pixels: Pixels, width: int, height: int) -> Pixels:
 def _with_samples(pixels: NDArray[Any]) -> Pixels:
     """OpenCV drops the last axis of gray pictures."""
     return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
-
-
-def _eight_bits(pixels: Pixels) -> Pixels:
-    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
 
 
 def _in_quality(pixels: Pixels, quality: Quality) -> Pixels:

@@ -58,14 +58,20 @@ BLACK = (0, 0, 0)
 class SourceOptions:
     """What a user may say about how a source is read.
 
-    `background` (red, green, blue) is what a tile that the source lacks, or a pixel that it holds as transparent, looks
-    like. `padding` rounds width and height of flat pictures up to its multiples, in background colour.
-    `tolerant`: tiles that lie outside of their file fail when they are read; else it is refused at once, as truncated.
+    `color` (red, green, blue) is what a tile that the source lacks, or a pixel that it holds as transparent, looks
+    like; None: as the source tells, else white. `padding` rounds width and height of flat pictures up to its multiples,
+    in that colour. `tolerant`: tiles that lie outside of their file fail when they are read; else it is refused at
+    once, as truncated.
     """
 
-    background: tuple[int, int, int] = WHITE
+    color: tuple[int, int, int] | None = None
     padding: int = 1
     tolerant: bool = False
+
+    @property
+    def background(self) -> tuple[int, int, int]:
+        """The colour for sources that tell none."""
+        return self.color or WHITE
 
 
 AS_FOUND = SourceOptions()

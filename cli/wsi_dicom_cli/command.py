@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from wsi_dicom.errors import WsiError, system_error_line
+from wsi_dicom.errors import WsiError, on_one_line, system_error_line
 from wsi_dicom_cli.log import show_log
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -109,5 +109,5 @@ def _as_switch(ctx: click.Context, argument: str, switches: dict[str, click.Opti
 
 
 def _fail(message: str, code: int = 2) -> None:
-    click.echo(" ".join(message.split()), err=True)
+    click.echo(on_one_line(message), err=True)
     sys.exit(code)

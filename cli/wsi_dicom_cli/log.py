@@ -6,10 +6,12 @@ import logging
 
 import click
 
+from wsi_dicom.errors import on_one_line
+
 
 class _Lines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
-        return " ".join(f"{record.levelname.lower()}: {record.getMessage()}".split())
+        return on_one_line(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 class _StandardError(logging.Handler):
@@ -21,6 +23,8 @@ def show_log() -> None:
     """Once in a process, before anything is logged."""
     handler = _StandardError()
     handler.setFormatter(_Lines())
+    # pydicom tells of each odd value in other people's files, and what the value is, which may be of a patient
+    handler.addFilter(lambda record: not record.name.startswith("pydicom"))
     logging.getLogger().addHandler(handler)
 
 

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+def together(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
+    """Several options as one decorator, in the order in which --help shows them."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def store_option(command: Decorated) -> Decorated:
     """--store, handed on as `store: Path | None`."""
     return click.option(
@@ -64,8 +75,15 @@ def open_store(store: Path | None, *, create: bool = False, replace_damaged: boo
 
     Only commands that may be the first to be used `create` it: a mistyped name is no empty store.
     """
-    from wsi_dicom.stores.local import LocalStore, default_store_root
+    from wsi_dicom.stores.local import LocalStore
+
+    return LocalStore(store_root(store), create=create, replace_damaged=replace_damaged)
+
+
+def store_root(store: Path | None) -> Path:
+    """The folder of the store that the user named, or of the default one."""
+    from wsi_dicom.stores.local import default_store_root
 
     if store is not None and not store.name and not store.is_absolute():  # an unset variable of a shell
         raise click.UsageError("--store is empty")
-    return LocalStore(store or default_store_root(), create=create, replace_damaged=replace_damaged)
+    return store or default_store_root()

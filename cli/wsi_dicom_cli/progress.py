@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from wsi_dicom.batch import Advance, Outcome
     from wsi_dicom.convert import Observer
-    from wsi_dicom.plan import ConversionPlan
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -111,8 +110,8 @@ class _Counter:
         self.tiles = self.pixels = self.total_pixels = 0
         self._begun = time.monotonic()
 
-    def planned(self, plan: ConversionPlan) -> None:
-        self.total_pixels = plan.pixel_count
+    def planned(self, pixels: int) -> None:
+        self.total_pixels = pixels
         self._begun = time.monotonic()
 
     def advanced(self, tiles: int, pixels: int) -> None:
@@ -131,9 +130,9 @@ class BarObserver:
         self._bar, self._name, self._counter = bar, name, _Counter()
         self._task: TaskID | None = None
 
-    def planned(self, plan: ConversionPlan) -> None:
-        self._counter.planned(plan)
-        self._task = self._bar.add_task(self._name, total=plan.pixel_count, tiles=0, speed=0.0)
+    def planned(self, pixels: int) -> None:
+        self._counter.planned(pixels)
+        self._task = self._bar.add_task(self._name, total=pixels, tiles=0, speed=0.0)
 
     def advanced(self, tiles: int, pixels: int) -> None:
         before, counter = self._counter.pixels, self._counter
@@ -153,8 +152,8 @@ class LineObserver:
         self._name, self._counter = name, _Counter()
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
 
-    def planned(self, plan: ConversionPlan) -> None:
-        self._counter.planned(plan)
+    def planned(self, pixels: int) -> None:
+        self._counter.planned(pixels)
 
     def advanced(self, tiles: int, pixels: int) -> None:
         counter = self._counter

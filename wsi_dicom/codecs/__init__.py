@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Protocol
 
-from wsi_dicom.codecs.transfer_syntaxes import transfer_syntax_name
+from wsi_dicom.codecs.transfer_syntaxes import TIFF_DEFLATE, TIFF_LZW, TIFF_ZSTD, transfer_syntax_name
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
@@ -48,6 +48,7 @@ def _codecs() -> dict[str, Codec]:
     from wsi_dicom.codecs.jpegxl import JpegXlCodec
     from wsi_dicom.codecs.native import NativeCodec
     from wsi_dicom.codecs.rle import RleCodec
+    from wsi_dicom.codecs.tiff_only import PredictedCodec, WebpCodec
 
     codecs: tuple[Codec, ...] = (
         NativeCodec(),
@@ -58,6 +59,8 @@ def _codecs() -> dict[str, Codec]:
         JpegXlCodec(),
         RleCodec(),
         DeflatedCodec(),
+        *(PredictedCodec(syntax) for syntax in (TIFF_LZW, TIFF_DEFLATE, TIFF_ZSTD)),
+        WebpCodec(),
     )
     return {uid: codec for codec in codecs for uid in codec.transfer_syntaxes}
 

@@ -8,7 +8,7 @@ from wsi_dicom.codecs import transfer_syntaxes as syntaxes
 
 
 class Compression(StrEnum):
-    """What tiles that cannot be copied are compressed with."""
+    """What tiles that cannot be copied are compressed with. The last four are for TIFF alone, `deflated` for DICOM."""
 
     NONE = "none"
     JPEG = "jpeg"
@@ -21,6 +21,10 @@ class Compression(StrEnum):
     JPEG_XL_RECOMPRESS = "jpeg-xl-recompress"
     RLE = "rle"
     DEFLATED = "deflated"
+    LZW = "lzw"
+    DEFLATE = "deflate"
+    ZSTD = "zstd"
+    WEBP = "webp"
 
     @property
     def transfer_syntax(self) -> str:
@@ -45,4 +49,8 @@ _SYNTAXES = {
     Compression.JPEG_XL_RECOMPRESS: syntaxes.JPEG_XL_RECOMPRESSION,
     Compression.RLE: syntaxes.RLE,
     Compression.DEFLATED: syntaxes.DEFLATED_IMAGE_FRAME,
+    Compression.LZW: syntaxes.TIFF_LZW,
+    Compression.DEFLATE: syntaxes.TIFF_DEFLATE,
+    Compression.ZSTD: syntaxes.TIFF_ZSTD,
+    Compression.WEBP: syntaxes.TIFF_WEBP,
 }

@@ -17,7 +17,10 @@ def decibels(quality: int) -> int:
 
 
 class Jpeg2000Codec:
-    """8 or 16 bits, gray or colour: reversible (5/3, RCT) when lossless, else irreversible (9/7, ICT)."""
+    """8 or 16 bits, gray or colour: reversible (5/3, RCT) when lossless, else irreversible (9/7, ICT).
+
+    Of signed samples the bits are given as they are, in two's complement.
+    """
 
     transfer_syntaxes: tuple[str, ...] = (JPEG_2000_LOSSLESS, JPEG_2000)
 
@@ -50,12 +53,14 @@ class Jpeg2000Codec:
     def decode(self, tile: EncodedTile, width: int, height: int, pixel_format: PixelFormat) -> Pixels:
         from imagecodecs import Jpeg2kError, jpeg2k_decode
 
-        header = parse_header(tile.data)
+        header = parse_header(tile.data, signed=True)
         check_shape("JPEG 2000", header.shape, width, height, pixel_format)
         try:
             pixels: Pixels = jpeg2k_decode(tile.data)
         except (Jpeg2kError, ValueError) as error:
             raise CodecError(f"JPEG 2000 decoding failed: {error}") from error
+        if header.signed:
+            pixels = pixels.view(f"u{pixels.itemsize}") & ((1 << header.bits) - 1)
         # OpenJPEG undoes its own component transform, and turns subsampled YCbCr to RGB as well.
         if tile.encoding.photometric in YCBCR and not (header.component_transform or header.subsampled):
             return to_rgb(pixels)

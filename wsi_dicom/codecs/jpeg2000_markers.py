@@ -12,6 +12,7 @@ from wsi_dicom.errors import CodecError
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE: Final = b"\x00\x00\x00\x0cjP  "
 _MOST_TILES: Final = 0xFFFF  # they are numbered with 16 bits (A.4.2)
+_SIGNED: Final = 0x80  # of a component's depth
 _CAP, _COD, _COC, _SOT = 0xFF50, 0xFF52, 0xFF53, 0xFF90
 
 
@@ -20,10 +21,10 @@ class Jpeg2000Header:
     """The main header of a codestream.
 
     `reversible` is the 5/3 wavelet, else 9/7. `component_transform`: the first three components are RCT (reversible) or
-    ICT (irreversible) of red, green and blue. `subsampled`: some components have fewer samples than pixels. `part1`: no
-    extension of part 2 or 15 is needed, which is what DICOM's transfer syntaxes .90 and .91 demand (PS3.5 8.2.4).
-    The codestream begins at `codestream_offset`, which is 0 unless a JP2 file is around it, and ends at
-    `codestream_end`; its main header ends at `header_end`.
+    ICT (irreversible) of red, green and blue. `subsampled`: some components have fewer samples than pixels. `signed`:
+    samples are numbers in two's complement. `part1`: no extension of part 2 or 15 is needed, which is what DICOM's
+    transfer syntaxes .90 and .91 demand (PS3.5 8.2.4). The codestream begins at `codestream_offset`, which is 0 unless
+    a JP2 file is around it, and ends at `codestream_end`; its main header ends at `header_end`.
     """
 
     width: int
@@ -33,6 +34,7 @@ class Jpeg2000Header:
     reversible: bool
     component_transform: bool
     subsampled: bool
+    signed: bool
     part1: bool
     codestream_offset: int
     codestream_end: int
@@ -64,8 +66,11 @@ def _codestream(data: bytes) -> tuple[int, int]:
     raise CodecError("broken JP2 file: no codestream in it")
 
 
-def parse_header(data: bytes) -> Jpeg2000Header:
-    """Raises CodecError when this is no JPEG 2000, is broken, or has components of unlike or signed numbers."""
+def parse_header(data: bytes, *, signed: bool = False) -> Jpeg2000Header:
+    """Raises CodecError when this is no JPEG 2000, is broken, or has components of unlike numbers.
+
+    So it does for signed numbers, unless `signed` says that they are welcome.
+    """
     offset, codestream_end = _codestream(data)
     transform: bool | None = None
     wavelets: set[int] = set()
@@ -91,15 +96,18 @@ def parse_header(data: bytes) -> Jpeg2000Header:
         position = end
     if transform is None:
         raise CodecError("broken JPEG 2000 stream: no coding style in its main header")
-    width, height, samples, bits, subsampled = _image_size(siz)
+    width, height, samples, depth, subsampled = _image_size(siz)
+    if depth & _SIGNED and not signed:
+        raise CodecError("a JPEG 2000 stream with signed samples cannot be read here")
     return Jpeg2000Header(
         width=width,
         height=height,
         samples=samples,
-        bits=bits,
+        bits=(depth & ~_SIGNED) + 1,
         reversible=wavelets == {1},
         component_transform=transform,
         subsampled=subsampled,
+        signed=bool(depth & _SIGNED),
         part1=not extended and not int.from_bytes(siz[:2], "big") & 0xC000,  # Rsiz: extensions of parts 2 and 15
         codestream_offset=offset,
         codestream_end=codestream_end,
@@ -108,7 +116,7 @@ def parse_header(data: bytes) -> Jpeg2000Header:
 
 
 def _image_size(siz: bytes) -> tuple[int, int, int, int, bool]:
-    """Width, height, samples, bits and whether subsampled, from the contents of the SIZ segment (T.800 A.5.1)."""
+    """Width, height, samples, the depth of each (Ssiz) and whether subsampled: the SIZ segment (T.800 A.5.1)."""
     samples = int.from_bytes(siz[34:36], "big")
     if not samples or len(siz) < 36 + 3 * samples:
         raise CodecError("broken JPEG 2000 stream: its size segment is too short")
@@ -116,8 +124,8 @@ def _image_size(siz: bytes) -> tuple[int, int, int, int, bool]:
     depths, steps = set(siz[36 : 36 + 3 * samples : 3]), set()
     for component in range(samples):
         steps.add((siz[37 + 3 * component], siz[38 + 3 * component]))
-    if len(depths) > 1 or min(depths) & 0x80:
-        raise CodecError("a JPEG 2000 stream with signed samples, or with samples of unlike depths, cannot be read")
+    if len(depths) > 1:
+        raise CodecError("a JPEG 2000 stream with samples of unlike depths cannot be read")
     if right <= left or bottom <= top:
         raise CodecError("broken JPEG 2000 stream: it has no pixels")
     if not (tile_width and tile_height and tiles_left <= left and tiles_top <= top):
@@ -125,4 +133,4 @@ def _image_size(siz: bytes) -> tuple[int, int, int, int, bool]:
     tiles = -(-(right - tiles_left) // tile_width) * -(-(bottom - tiles_top) // tile_height)
     if tiles > _MOST_TILES:
         raise CodecError(f"broken JPEG 2000 stream: it has {tiles} tiles, where {_MOST_TILES} is the most there can be")
-    return right - left, bottom - top, samples, min(depths) + 1, steps != {(1, 1)}
+    return right - left, bottom - top, samples, min(depths), steps != {(1, 1)}

@@ -7,6 +7,7 @@ tables, thumbnails and comments.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -23,7 +24,7 @@ SOF55: Final = 0xF7
 """JPEG-LS (T.87 C.1.1)."""
 _START_OF_FRAME: Final = frozenset({*range(0xC0, 0xD0), SOF55}) - {0xC4, 0xC8, 0xCC}  # not DHT, JPG, DAC
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn have no length
-_APP0, _APP8, _APP14, _DRI, _SOS, _COM = 0xE0, 0xE8, 0xEE, 0xDD, 0xDA, 0xFE
+_APP0, _APP2, _APP8, _APP14, _DRI, _SOS, _COM = 0xE0, 0xE2, 0xE8, 0xEE, 0xDD, 0xDA, 0xFE
 _ADOBE_RGB: Final = bytes.fromhex("FFEE000E41646F626500648000000000")  # version 100, flags0 0x8000, transform 0
 
 Colour: TypeAlias = Literal["RGB", "YCbCr", "gray"]
@@ -226,6 +227,43 @@ def body_offset(data: bytes) -> int:
     while data.startswith(b"\xff\xe0", position):
         position += 2 + max(2, int.from_bytes(data[position + 2 : position + 4], "big"))
     return position
+
+
+def with_density(data: bytes, across: int, down: int) -> bytes:
+    """A stream whose JFIF segment tells its pixels per centimetre, 1 to 65535 (T.871 10.1).
+
+    JFIF is for gray and YCbCr: an RGB stream would be shown in wrong colours.
+    """
+    jfif = struct.pack(">HH5s2BB2H2B", 0xFFE0, 16, b"JFIF", 1, 1, 2, across, down, 0, 0)
+    return SOI + jfif + data[body_offset(data) :]
+
+
+_ICC_PROFILE: Final = b"ICC_PROFILE\0"
+_PROFILE_PART: Final = 0xFFFF - 2 - len(_ICC_PROFILE) - 2
+"""Bytes of a profile that one segment holds, behind its number and how many there are, a byte each."""
+
+
+def with_icc_profile(data: bytes, profile: bytes) -> bytes:
+    """A stream with this ICC profile in APP2 segments (ICC.1 annex B.4), instead of any that it has.
+
+    Raises CodecError: no JPEG, or a profile too long for 255 segments.
+    """
+    parts = [profile[at : at + _PROFILE_PART] for at in range(0, len(profile), _PROFILE_PART)]
+    if len(parts) > 0xFF:
+        raise CodecError(f"an ICC profile of {len(profile)} bytes; JPEG holds {0xFF * _PROFILE_PART}")
+    others = [s for s in _segments(data) if s.marker != _APP2 or not data.startswith(_ICC_PROFILE, s.payload)]
+    if not others or others[-1].marker != _SOS:
+        raise CodecError("broken JPEG stream: it has no scan")
+    stream = SOI + b"".join(data[s.start : s.end] for s in others) + data[others[-1].end :]
+    segments = (
+        struct.pack(">BBH", 0xFF, _APP2, len(part) + len(_ICC_PROFILE) + 4)
+        + _ICC_PROFILE
+        + bytes((number, len(parts)))
+        + part
+        for number, part in enumerate(parts, start=1)
+    )
+    at = body_offset(stream)
+    return stream[:at] + b"".join(segments) + stream[at:]
 
 
 def end_of_stream(data: bytes) -> int | None:

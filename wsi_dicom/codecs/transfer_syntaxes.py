@@ -25,6 +25,12 @@ HTJ2K_LOSSLESS: Final = "1.2.840.10008.1.2.4.201"
 HTJ2K_LOSSLESS_RPCL: Final = "1.2.840.10008.1.2.4.202"
 HTJ2K: Final = "1.2.840.10008.1.2.4.203"
 
+# Compressions that TIFF has and DICOM has not stand beside the transfer syntaxes, by their numbers in TIFF.
+TIFF_LZW: Final = "tiff:5"
+TIFF_DEFLATE: Final = "tiff:8"
+TIFF_ZSTD: Final = "tiff:50000"
+TIFF_WEBP: Final = "tiff:50001"
+
 NATIVE: Final = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
 """Pixels without compression or encapsulation."""
 
@@ -35,6 +41,21 @@ ALWAYS_LOSSY: Final = frozenset({JPEG_BASELINE, JPEG_EXTENDED, JPEG_XL_RECOMPRES
 """Syntaxes whose pixels went through a lossy compression, whatever the header tells. The others in `lossy_method` may
 also hold streams that lost nothing."""
 
+_WITH_MARKERS: Final = {
+    **dict.fromkeys((JPEG_BASELINE, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1), b"\xff\xd8"),
+    **dict.fromkeys((JPEG_LS_LOSSLESS, JPEG_LS_NEAR_LOSSLESS), b"\xff\xd8"),
+    **dict.fromkeys((JPEG_2000_LOSSLESS, JPEG_2000, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K), b"\xff\x4f\xff\x51"),
+}
+ENDED_BY_MARKER: Final = frozenset(_WITH_MARKERS)
+"""Syntaxes whose streams end with FF D9: what lies behind is padding."""
+
+_JPEG_XL_BEGINNINGS: Final = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
+STREAM_BEGINNINGS: Final = {
+    **{syntax: (beginning,) for syntax, beginning in _WITH_MARKERS.items()},
+    **dict.fromkeys((JPEG_XL_LOSSLESS, JPEG_XL_RECOMPRESSION, JPEG_XL), _JPEG_XL_BEGINNINGS),
+}
+"""What streams begin with; those of other syntaxes may begin with anything."""
+
 _LOSSY_METHODS: Final = {
     JPEG_BASELINE: "ISO_10918_1",
     JPEG_EXTENDED: "ISO_10918_1",
@@ -43,9 +64,10 @@ _LOSSY_METHODS: Final = {
     HTJ2K: "ISO_15444_15",
     JPEG_XL_RECOMPRESSION: "ISO_10918_1",  # what JPEG XL does to the JPEG loses nothing
     JPEG_XL: "ISO_18181_1",
+    TIFF_WEBP: "WEBP",  # never in DICOM, which has no term for it
 }
 
-_NAMES: Final = {
+_DICOM_NAMES: Final = {
     IMPLICIT_VR_LITTLE_ENDIAN: "uncompressed (implicit VR)",
     EXPLICIT_VR_LITTLE_ENDIAN: "uncompressed",
     RLE: "RLE",
@@ -65,9 +87,16 @@ _NAMES: Final = {
     HTJ2K_LOSSLESS_RPCL: "HTJ2K lossless (RPCL)",
     HTJ2K: "HTJ2K",
 }
+_NAMES: Final = {
+    **_DICOM_NAMES,
+    TIFF_LZW: "LZW",
+    TIFF_DEFLATE: "Deflate",
+    TIFF_ZSTD: "Zstandard",
+    TIFF_WEBP: "WebP",
+}
 
-KNOWN: Final = frozenset(_NAMES)
-"""All that tiles may be stored in."""
+KNOWN: Final = frozenset(_DICOM_NAMES)
+"""All that tiles may be stored in, in DICOM."""
 
 
 def lossy_method(transfer_syntax: str) -> str | None:

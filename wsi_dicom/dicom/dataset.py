@@ -50,7 +50,7 @@ def image_dataset(
     if image.shows_label:
         slide_modules.add_slide_label(dataset, metadata)
     image_modules.add_general_image(dataset, identity, image, metadata)
-    image_modules.add_pixel_description(dataset, image)
+    image_modules.add_pixel_description(dataset, image, metadata)
     image_modules.add_whole_slide_image(dataset, image, volume)
     image_modules.add_concatenation(dataset, image)
     add_place(dataset, identity, image, settings)

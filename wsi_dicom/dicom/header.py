@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset, read_partial
+from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 
 from wsi_dicom.codecs.transfer_syntaxes import (
@@ -64,6 +64,8 @@ class Instance:
     study_uid: str
     end: int
     """The byte of the file at which the header ends; of the inflated data set, if that is deflated."""
+    implicit_vr: bool
+    """How the data set is really written: some files' transfer syntax tells it wrongly."""
     deflated_from: int | None = None
     """The byte of the file at which a deflated data set begins."""
 
@@ -73,8 +75,7 @@ class Instance:
 
     def walker(self, file: BinaryIO) -> ElementWalker:
         """Over the elements at which `file`, one of `open_data_set`, stands."""
-        implicit_vr = self.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
-        return ElementWalker(file, implicit_vr=implicit_vr, big_endian=self.big_endian)
+        return ElementWalker(file, implicit_vr=self.implicit_vr, big_endian=self.big_endian)
 
     def open_data_set(self) -> BinaryIO:
         """The file where the header ends; a deflated one inflated to a temporary file.
@@ -125,25 +126,25 @@ def read_instance(path: Path) -> Instance:
     """
     with reading(path):
         with _BoundedReader(io.FileIO(path)) as file:
-            # Before the data set, since pydicom would inflate a deflated one whole.
             meta = _file_meta(file, path)
-            syntax, deflated_from = text(meta, "TransferSyntaxUID"), None
+            syntax, deflated_from = text(meta, "TransferSyntaxUID") or _missing(path, "TransferSyntaxUID"), None
             if syntax == DEFLATED_EXPLICIT_VR:
                 deflated_from = file.tell()
-                header, end = _deflated_header(file, meta)
+                with _BoundedReader(InflatingReader(file, _LARGEST_HEADER)) as inflating:
+                    header, end = _read_header(inflating, syntax)
             else:
-                file.seek(0)
-                header = read_partial(file, stop_when=_stops)
-                end = _read_on(file, header)
+                header, end = _read_header(file, syntax)
+            header.file_meta = FileMetaDataset(meta)
         return Instance(
             path=path,
             header=header,
-            transfer_syntax=syntax or _missing(path, "TransferSyntaxUID"),
+            transfer_syntax=syntax,
             sop_class_uid=_uid(header, path, "SOPClassUID"),
             sop_instance_uid=_uid(header, path, "SOPInstanceUID"),
             series_uid=_uid(header, path, "SeriesInstanceUID"),
             study_uid=_uid(header, path, "StudyInstanceUID"),
             end=end,
+            implicit_vr=bool(header.original_encoding[0]),
             deflated_from=deflated_from,
         )
 
@@ -189,33 +190,32 @@ def _stops(tag: int, _vr: str | None, length: int) -> bool:
     return tag >= PER_FRAME_FUNCTIONAL_GROUPS or (private and length > _LARGEST_PRIVATE)
 
 
-def _read_on(file: _BoundedReader, header: Dataset) -> int:
-    """Adds what follows large private elements, and tells where the header ends."""
-    implicit_vr, little_endian = header.original_encoding
-    walker = ElementWalker(file, implicit_vr=bool(implicit_vr), big_endian=not little_endian)
+def _read_header(file: _BoundedReader, syntax: str) -> tuple[Dataset, int]:
+    """The data set that `file` stands at, without large private elements, and the byte at which its header ends."""
+    implicit_vr, big_endian = _has_implicit_vr(file, syntax), syntax == EXPLICIT_VR_BIG_ENDIAN
+    header = read_dataset(file, implicit_vr, not big_endian, stop_when=_stops)
+    walker = ElementWalker(file, implicit_vr=implicit_vr, big_endian=big_endian)
     while True:
         end = file.tell()
         tag, length = next(walker.elements(), (PER_FRAME_FUNCTIONAL_GROUPS, 0))
         if tag >= PER_FRAME_FUNCTIONAL_GROUPS:
-            return end
+            return header, end
         walker.skip(length)
         header.update(
             read_dataset(
-                file,
-                bool(implicit_vr),
-                bool(little_endian),
-                stop_when=_stops,
-                parent_encoding=header.original_character_set,
+                file, implicit_vr, not big_endian, stop_when=_stops, parent_encoding=header.original_character_set
             )
         )
 
 
-def _deflated_header(file: _BoundedReader, meta: Dataset) -> tuple[Dataset, int]:
-    """The header behind the file meta information, and the byte of the inflated data set at which it ends."""
-    with _BoundedReader(InflatingReader(file, _LARGEST_HEADER)) as inflating:
-        header = read_dataset(inflating, is_implicit_VR=False, is_little_endian=True, stop_when=_stops)
-        header.file_meta = FileMetaDataset(meta)
-        return header, _read_on(inflating, header)
+def _has_implicit_vr(file: _BoundedReader, syntax: str) -> bool:
+    """Where the first element tells its VR there are two capital letters, else the low half of a length."""
+    start = file.tell()
+    head = file.read(6)
+    file.seek(start)
+    if len(head) < 6:
+        return syntax == IMPLICIT_VR_LITTLE_ENDIAN
+    return not (head[4:].isalpha() and head[4:].isupper())
 
 
 def _uid(header: Dataset, path: Path, keyword: str) -> str:

@@ -11,7 +11,14 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from wsi_dicom.codecs.transfer_syntaxes import ALWAYS_LOSSY, UNENCAPSULATED, lossy_method
+from wsi_dicom.codecs.transfer_syntaxes import (
+    ALWAYS_LOSSY,
+    ENDED_BY_MARKER,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    STREAM_BEGINNINGS,
+    UNENCAPSULATED,
+    lossy_method,
+)
 from wsi_dicom.dicom.cielab import srgb_from_cielab
 from wsi_dicom.dicom.elements import UNDEFINED, ElementWalker
 from wsi_dicom.dicom.header import PER_FRAME_FUNCTIONAL_GROUPS, Instance, integer, reading, text, text_encoding
@@ -21,9 +28,10 @@ from wsi_dicom.dicom.photometric import told_encoding
 from wsi_dicom.dicom.position_cache import PositionCache
 from wsi_dicom.dicom.positions import FramePositions, read_positions
 from wsi_dicom.dicom.samples import StoredSamples, read_samples
+from wsi_dicom.dicom.window import read_window
 from wsi_dicom.errors import CorruptInput
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
-from wsi_dicom.metadata import LossyStep
+from wsi_dicom.metadata import LossyStep, Window
 from wsi_dicom.slide import Encoding, ImageFlavor
 
 logger = logging.getLogger(__name__)
@@ -53,8 +61,12 @@ class ImageAttributes:
     tiled_full: bool
     focal_planes: int
     optical_paths: tuple[str, ...]
+    shared_path: str
+    """The optical path that all frames have in common, if it is told."""
     spacing: Spacing | None
     focal_spacing_um: float | None
+    window: Window | None
+    """How its grays should be shown, in the numbers that our pixels have."""
     absent_color: tuple[int, int, int] | None
     """Red, green, blue that tiles without a frame should be shown in."""
     concatenation_uid: str
@@ -77,14 +89,14 @@ class ImageBody:
 def image_flavor(instance: Instance) -> ImageFlavor | None:
     """Value 3 of Image Type; None for an image that is no part of what we show.
 
-    Where there are fewer values, what is tiled is taken for a VOLUME.
+    Where there are fewer values, what is tiled, or told to show no label, is taken for a VOLUME.
     """
     with reading(instance.path):
         values = text(instance.header, "ImageType").split("\\")
         if len(values) > 2:
             return ImageFlavor(values[2]) if values[2] in ImageFlavor.__members__ else None
         tiled = integer(instance, "NumberOfFrames", 1, high=_MOST_FRAMES) > 1
-        return ImageFlavor.VOLUME if tiled else None
+        return ImageFlavor.VOLUME if tiled or text(instance.header, "SpecimenLabelInImage") == "NO" else None
 
 
 def read_attributes(instance: Instance, flavor: ImageFlavor) -> ImageAttributes:
@@ -106,13 +118,16 @@ def read_attributes(instance: Instance, flavor: ImageFlavor) -> ImageAttributes:
             samples=samples,
             encoding=encoding,
             lossy=_lossy_history(header, encoding),
-            tiled_full=organization == "TILED_FULL" or (frames == 1 and level.tile_count == 1),
+            tiled_full=organization == "TILED_FULL"
+            or (flavor is not ImageFlavor.VOLUME and frames == level.tile_count == 1),
             focal_planes=focal_planes,
             optical_paths=tuple(
                 text(path, "OpticalPathIdentifier") for path in header.get("OpticalPathSequence") or ()
             ),
+            shared_path=_shared_path(header),
             spacing=_spacing(header, level.width, level.height),
             focal_spacing_um=_focal_spacing(header),
+            window=read_window(instance, samples),
             absent_color=_absent_color(header),
             concatenation_uid=text(header, "ConcatenationUID"),
             first_frame=integer(instance, "ConcatenationFrameOffsetNumber", 0, low=0, high=_MOST_FRAMES),
@@ -143,14 +158,25 @@ def open_body(image: ImageAttributes, cache: PositionCache | None = None) -> Ima
 
 def _positions(
     image: ImageAttributes, walker: ElementWalker, length: int, cache: PositionCache | None
-) -> FramePositions:
-    """From the sequence that `walker` stands at, which it is behind then; or from the cache."""
-    path = image.instance.path
+) -> FramePositions | None:
+    """From the sequence that `walker` stands at, which it is behind then; or from the cache.
+
+    None for a frame that shows all there is, and fails to tell where.
+    """
+    path, start = image.instance.path, walker.file.tell()
     if cache is not None and (known := cache.read(path, image.frames)) is not None:
         positions, end = known
         walker.file.seek(end)
         return positions
-    positions = read_positions(walker, length, str(path), image.optical_paths, text_encoding(image.instance.header))
+    try:
+        encoding = text_encoding(image.instance.header)
+        positions = read_positions(walker, length, str(path), image.optical_paths, encoding, image.shared_path)
+    except CorruptInput:
+        if not image.frames == image.level.tile_count == 1:
+            raise
+        walker.file.seek(start)
+        walker.skip(length)
+        return None
     if len(positions.columns) != image.frames:
         raise CorruptInput(f"{path} tells the positions of {len(positions.columns)} of its {image.frames} frames")
     if cache is not None:
@@ -170,6 +196,9 @@ def _log_repairs(instance: Instance, flavor: ImageFlavor) -> None:
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
         if not _VALID_UID.fullmatch(text(instance.header, keyword))
     ]
+    if instance.implicit_vr != (instance.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN):
+        kind = "implicit" if instance.implicit_vr else "explicit"
+        found.append(f"its data set has {kind} VR, whatever its transfer syntax {instance.transfer_syntax} says")
     if found:
         logger.warning("%s: %s", instance.sop_instance_uid, "; ".join(found))
 
@@ -199,7 +228,15 @@ def _frame_reader(image: ImageAttributes, file: RandomAccessFile, pixel_data: Pi
         return frames if layout.plain else ArrangedFrames(frames, layout)
     # No codec makes noise larger than twice its size, headers aside.
     size = level.tile_width * level.tile_height * stored.bytes_per_pixel
-    return EncapsulatedFrames(file, pixel_data, image.frames, 2 * size + (1 << 16))
+    syntax = image.encoding.transfer_syntax
+    return EncapsulatedFrames(
+        file,
+        pixel_data,
+        image.frames,
+        2 * size + (1 << 16),
+        beginnings=STREAM_BEGINNINGS.get(syntax, ()),
+        ended_by_marker=syntax in ENDED_BY_MARKER,
+    )
 
 
 def _lossy_history(header: Dataset, encoding: Encoding) -> tuple[LossyStep, ...]:
@@ -238,6 +275,13 @@ def _absent_color(header: Dataset) -> tuple[int, int, int] | None:
 def _pixel_measures(header: Dataset) -> Iterator[Dataset]:
     for groups in header.get("SharedFunctionalGroupsSequence") or ():
         yield from groups.get("PixelMeasuresSequence") or ()
+
+
+def _shared_path(header: Dataset) -> str:
+    for groups in header.get("SharedFunctionalGroupsSequence") or ():
+        for path in groups.get("OpticalPathIdentificationSequence") or ():
+            return text(path, "OpticalPathIdentifier")
+    return ""
 
 
 def _focal_spacing(header: Dataset) -> float | None:

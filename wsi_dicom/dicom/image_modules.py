@@ -14,6 +14,7 @@ from wsi_dicom.dicom.cielab import cielab_from_srgb
 from wsi_dicom.dicom.description import ImageDescription, ImagedVolume
 from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE, SeriesIdentity
 from wsi_dicom.dicom.values import clean_text, code, date_time, decimal, reference
+from wsi_dicom.dicom.window import add_window
 from wsi_dicom.metadata import SlideMetadata
 
 RATIO_TO_MEASURE = "0.00000000000000"
@@ -57,8 +58,8 @@ def _add_derivation(dataset: Dataset, image: ImageDescription) -> None:
         dataset.DerivationCodeSequence = steps
 
 
-def add_pixel_description(dataset: Dataset, image: ImageDescription) -> None:
-    """Image Pixel (C.7.6.3) and what C.8.12.4.1.5 makes of it."""
+def add_pixel_description(dataset: Dataset, image: ImageDescription, metadata: SlideMetadata) -> None:
+    """Image Pixel (C.7.6.3) and what C.8.12.4.1.5 makes of it; for deep grays also how they are shown."""
     pixels = image.pixel_format
     dataset.SamplesPerPixel = pixels.samples
     dataset.PhotometricInterpretation = image.encoding.photometric
@@ -74,6 +75,8 @@ def add_pixel_description(dataset: Dataset, image: ImageDescription) -> None:
         dataset.PresentationLUTShape = "IDENTITY"
         dataset.RescaleIntercept = "0"
         dataset.RescaleSlope = "1"
+        if pixels.bits > 8 and metadata.window is not None:
+            add_window(dataset, metadata.window)
 
 
 def add_whole_slide_image(dataset: Dataset, image: ImageDescription, volume: ImagedVolume) -> None:

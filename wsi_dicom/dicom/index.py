@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
@@ -20,8 +21,9 @@ _ITEM: Final = 0xE000FFFE  # (FFFE,E000) as one little-endian number
 _SEQUENCE_END: Final = 0xE0DDFFFE
 _ITEM_TAGS: Final = (struct.pack("<I", _ITEM), struct.pack("<I", _SEQUENCE_END))
 _PADDED_END_OF_STREAM: Final = b"\xff\xd9\x00"  # JPEG EOI and JPEG 2000 EOC are the same two bytes
-_STREAM_STARTS: Final = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a")  # JPEG and JPEG-LS, JPEG 2000, JPEG XL
+_LONGEST_BEGINNING: Final = 8
 _MOST_FRAGMENTS: Final = 1 << 24
+_READ_AT_ONCE: Final = 1 << 18  # stays in the processor's cache while its frames are cut out
 
 
 class RandomAccessFile:
@@ -67,7 +69,14 @@ class FrameReader(Protocol):
         ...
 
     def read(self, frame: int) -> bytes:
-        """One frame as stored, without padding. Empty when nothing is stored for it. Raises CorruptInput."""
+        """One frame as stored, without padding where that can be told; empty when nothing is stored for it.
+
+        Raises CorruptInput.
+        """
+        ...
+
+    def read_run(self, first: int, count: int) -> Iterator[bytes]:
+        """As `read`, for `count` frames from `first` on: what lies together is read together."""
         ...
 
     def first_fragment(self) -> bytes:
@@ -106,6 +115,9 @@ class NativeFrames:
     def read(self, frame: int) -> bytes:
         return self._file.read(self._frame_size, self._offset + frame * self._frame_size)
 
+    def read_run(self, first: int, count: int) -> Iterator[bytes]:
+        return map(self.read, range(first, first + count))
+
     def first_fragment(self) -> bytes:
         return self.read(0)
 
@@ -129,11 +141,26 @@ class EncapsulatedFrames:
     visited once and 16 bytes a frame are kept.
     """
 
-    def __init__(self, file: RandomAccessFile, pixel_data: PixelData, frames: int, largest_frame: int) -> None:
-        """`largest_frame`, in bytes, bounds what is ever read for one frame. Raises CorruptInput."""
+    def __init__(
+        self,
+        file: RandomAccessFile,
+        pixel_data: PixelData,
+        frames: int,
+        largest_frame: int,
+        *,
+        beginnings: tuple[bytes, ...] = (),
+        ended_by_marker: bool = False,
+    ) -> None:
+        """`largest_frame`, in bytes, bounds what is ever read for one frame. Raises CorruptInput.
+
+        `beginnings` are those that streams may have, if that is known: what is no fragment's in the middle of one.
+        `ended_by_marker`: streams end with FF D9, so that a byte of padding can be told from one of theirs.
+        """
         self._file = file
         self._frames = frames
         self._largest = largest_frame
+        self._beginnings = beginnings
+        self._padded_ends = (_PADDED_END_OF_STREAM,) if ended_by_marker else ()
         tag, length = _ITEM_HEAD.unpack(file.read(8, pixel_data.offset))
         if tag != _ITEM or pixel_data.length is not None:
             raise CorruptInput(f"{file.name} has a compressed transfer syntax, but no items in its pixel data")
@@ -151,10 +178,25 @@ class EncapsulatedFrames:
             pair = self._table.pair
             start, end = pair.unpack(self._file.read(pair.size, self._table.offset + frame * pair.size // 2))
             if start < end <= self._limit and end - start <= self._largest:
-                data = self._join(self._file.read(end - start, self._base + start))
+                data = self._join(self._file.read(end - start, self._base + start), 0, end - start)
                 if data is not None:
                     return data
         return self._read_last() if frame + 1 == self._frames else self._read_scanned(frame)
+
+    def read_run(self, first: int, count: int) -> Iterator[bytes]:
+        """This is the loop that copying a series consists of."""
+        starts, at, join = self._adjacent(first, min(count, self._frames - 1 - first)), 0, self._join
+        while at + 1 < len(starts):
+            begin = starts[at]
+            stop = max(at + 1, bisect_right(starts, begin + _READ_AT_ONCE) - 1)
+            data = self._file.read(starts[stop] - begin, self._base + begin)
+            while at < stop and (frame := join(data, starts[at] - begin, starts[at + 1] - begin)) is not None:
+                yield frame
+                at += 1
+            if at < stop:
+                break
+        for number in range(first + at, first + count):
+            yield self.read(number)
 
     def first_fragment(self) -> bytes:
         for offset, length in self._items(0):
@@ -170,22 +212,31 @@ class EncapsulatedFrames:
             return _Table(pixel_data.offset + 8, struct.Struct("<II"))
         return None
 
-    def _join(self, data: bytes) -> bytes | None:
-        """The fragments in `data`, joined; None when `data` is not a whole number of items."""
-        tag, length = _ITEM_HEAD.unpack_from(data) if len(data) >= 8 else (0, 0)
-        end = len(data) - data.endswith(_PADDED_END_OF_STREAM)
-        if tag == _ITEM and length == len(data) - 8:
-            return data[8:end]
-        fragments, position = [], 0
-        while position + 8 <= len(data):
+    def _adjacent(self, first: int, count: int) -> list[int]:
+        """Where `count` frames begin, and the last one ends, if they follow one another; else nothing."""
+        if self._table is None or self._ranges is not None or count <= 0:
+            return []
+        size = self._table.entry_size
+        entries = np.frombuffer(self._file.read(size * (count + 1), self._table.offset + first * size), f"<u{size}")
+        follow = (entries[1:] > entries[:-1]).all() and entries[-1] <= self._limit
+        return entries.tolist() if follow and np.diff(entries).max() <= self._largest else []
+
+    def _join(self, data: bytes, begin: int, stop: int) -> bytes | None:
+        """The fragments in a part of `data`, joined; None when that is not a whole number of items."""
+        tag, length = _ITEM_HEAD.unpack_from(data, begin) if stop - begin >= 8 else (0, 0)
+        end = stop - data.endswith(self._padded_ends, begin, stop)
+        if tag == _ITEM and length == stop - begin - 8:
+            return data[begin + 8 : end]
+        fragments, position = [], begin
+        while position + 8 <= stop:
             tag, length = _ITEM_HEAD.unpack_from(data, position)
-            if tag != _ITEM or position + 8 + length > len(data):
+            if tag != _ITEM or position + 8 + length > stop:
                 return None
             fragments.append(data[position + 8 : min(position + 8 + length, end)])
             position += 8 + length
-            if length % 2 and position < len(data) and data[position : position + 4] not in _ITEM_TAGS:
+            if length % 2 and position < stop and data[position : position + 4] not in _ITEM_TAGS:
                 position += 1  # padded, as it must be, by a byte that was not counted
-        return b"".join(fragments) if position == len(data) else None
+        return b"".join(fragments) if position == stop else None
 
     def _read_last(self) -> bytes:
         """The last frame ends where the sequence ends, which no table tells."""
@@ -199,7 +250,7 @@ class EncapsulatedFrames:
             if tag == _ITEM and length <= self._largest and start + length + 16 <= self._limit:
                 data = self._file.read(length + 16, self._base + start)
                 if _ITEM_HEAD.unpack_from(data, length + 8)[0] == _SEQUENCE_END:
-                    return self._join(data[:-8]) or b""
+                    return self._join(data, 0, length + 8) or b""
         return self._read_scanned(self._frames - 1)
 
     def _read_scanned(self, frame: int) -> bytes:
@@ -211,7 +262,7 @@ class EncapsulatedFrames:
             raise CorruptInput(
                 f"{self._file.name}: frame {frame + 1} has {end - start} bytes, more than its size in pixels can need"
             )
-        data = self._join(self._file.read(end - start, self._base + start))
+        data = self._join(self._file.read(end - start, self._base + start), 0, end - start)
         if data is None:
             raise CorruptInput(f"{self._file.name}: frame {frame + 1} is not a whole number of fragments")
         return data
@@ -238,7 +289,8 @@ class EncapsulatedFrames:
             if len(fragments) == _MOST_FRAGMENTS:
                 raise CorruptInput(f"{self._file.name} has more than {_MOST_FRAGMENTS} fragments")
             fragments.append(offset)
-            if length >= 2 and self._file.read(2, self._base + offset + 8) in _STREAM_STARTS:
+            head = self._file.read(min(length, _LONGEST_BEGINNING), self._base + offset + 8)
+            if head.startswith(self._beginnings):
                 stream_starts.append(offset)
             end = offset + 8 + length
         starts = self._frame_starts(np.array(fragments, np.int64), np.array(stream_starts, np.int64))

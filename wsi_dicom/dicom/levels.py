@@ -6,23 +6,22 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from wsi_dicom.dicom.header import reading, text
 from wsi_dicom.dicom.image import ImageAttributes
 from wsi_dicom.dicom.positions import FocalPlanes, FramePositions, FullTiling, Tiling, require_plane, sparse_tiling
+from wsi_dicom.dicom.same_place import check_levels
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Level, Plane
+from wsi_dicom.metadata import Window
 
 logger = logging.getLogger(__name__)
 
 Stack: TypeAlias = list[ImageAttributes]
 """An instance, or all those of a concatenation in the order of their frames."""
-
-_SLACK: Final = 0.02
-"""How far the shapes of levels may differ whose frames of reference do: sizes are rounded, some to whole tiles."""
 
 
 def group_levels(images: Sequence[ImageAttributes], series_uid: str) -> list[list[Stack]]:
@@ -50,7 +49,7 @@ def group_levels(images: Sequence[ImageAttributes], series_uid: str) -> list[lis
                     f"{stack[0].instance.path} and {stacks[0][0].instance.path} show {stack[0].level.width} x "
                     f"{stack[0].level.height} pixels in different tiles or encodings, which is not supported"
                 )
-    _check_frames_of_reference([stacks[0][0] for stacks in levels], series_uid)
+    check_levels([stacks[0][0] for stacks in levels], series_uid)
     return levels
 
 
@@ -113,20 +112,14 @@ def _missing_parts(parts: Stack) -> str:
     return f", which are in part{'s' * (len(missing) > 1)} {', '.join(missing)}{of} of {parts[0].concatenation_uid}"
 
 
-def _check_frames_of_reference(levels: Sequence[ImageAttributes], series_uid: str) -> None:
-    """One slide has one; where only the UIDs differ, the sizes must tell that the levels show the same."""
-    base = levels[0]
-    uids = {text(image.instance.header, "FrameOfReferenceUID") for image in levels}
-    if len(uids) == 1:
-        return
-    for image in levels:
-        across, down = base.level.width / image.level.width, base.level.height / image.level.height
-        if abs(across / down - 1) > _SLACK + 1 / min(image.level.width, image.level.height):
-            raise CorruptInput(
-                f"series {series_uid} mixes {len(uids)} frames of reference, and {image.instance.path} is no level of "
-                f"the pyramid of {base.instance.path}; give each slide a series of its own"
-            )
-    logger.warning("series %s: its levels have %d frames of reference, taken for one", series_uid, len(uids))
+def common_window(stacks: Sequence[Stack], series_uid: str) -> Window | None:
+    """How all planes of a level are shown. Where instances tell different windows, in the range of the samples."""
+    images = [part for stack in stacks for part in stack]
+    if len({image.window for image in images}) == 1:
+        return images[0].window
+    logger.warning("series %s: its images have windows of their own; the whole range is shown", series_uid)
+    bits = max(image.samples.bits for image in images)
+    return None if bits == 16 else Window.whole(bits)
 
 
 def level_tiling(stacks: Sequence[Stack], positions: Sequence[Sequence[FramePositions | None]]) -> Tiling:
@@ -249,13 +242,4 @@ def _paths_shown(
     elif tiling.optical_paths > 1:
         yield from enumerate(described)
     else:
-        yield 0, _shared_path(image) or described[0]
-
-
-def _shared_path(image: ImageAttributes) -> str:
-    """The optical path that all frames of an image have in common, if it is told."""
-    with reading(image.instance.path):
-        for groups in image.instance.header.get("SharedFunctionalGroupsSequence") or ():
-            for path in groups.get("OpticalPathIdentificationSequence") or ():
-                return text(path, "OpticalPathIdentifier")
-    return ""
+        yield 0, image.shared_path or described[0]

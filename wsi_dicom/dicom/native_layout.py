@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,9 @@ class ArrangedFrames:
 
     def read(self, frame: int) -> bytes:
         return self._layout.arranged(self._frames.read(frame))
+
+    def read_run(self, first: int, count: int) -> Iterator[bytes]:
+        return map(self.read, range(first, first + count))
 
     def first_fragment(self) -> bytes:
         return self.read(0)

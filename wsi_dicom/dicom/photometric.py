@@ -99,7 +99,7 @@ def _of_jpeg(told: Encoding, stream: bytes) -> Encoding:
 
 
 def _of_jpeg2000(told: Encoding, stream: bytes) -> Encoding:
-    header = jpeg2000_markers.parse_header(stream)
+    header = jpeg2000_markers.parse_header(stream, signed=True)
     photometric = told.photometric
     if header.component_transform:
         photometric = "YBR_RCT" if header.reversible else "YBR_ICT"

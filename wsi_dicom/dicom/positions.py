@@ -126,22 +126,29 @@ class FramePositions:
 
 
 def read_positions(
-    walker: ElementWalker, length: int, name: str, path_identifiers: Sequence[str], encoding: str = "utf-8"
+    walker: ElementWalker,
+    length: int,
+    name: str,
+    path_identifiers: Sequence[str],
+    encoding: str = "utf-8",
+    shared_path: str = "",
 ) -> FramePositions:
     """Reads the per-frame functional groups that `walker` stands at. Raises CorruptInput.
 
-    `encoding` is that of the data set's texts, by Python's name.
+    `encoding` is that of the data set's texts, by Python's name. A frame that names no optical path has the shared one,
+    else the first.
     """
     columns, rows, paths, depths = array("q"), array("q"), array("q"), array("d")
     signed_long = struct.Struct(walker.byte_order + "i")
     path_index = {identifier.encode(encoding, "replace"): index for index, identifier in enumerate(path_identifiers)}
+    unnamed = path_identifiers.index(shared_path) if shared_path in path_identifiers else 0
     for number, found in enumerate(frame_values(walker, length), start=1):
         try:
             columns.append(signed_long.unpack(found[COLUMN_POSITION])[0])
             rows.append(signed_long.unpack(found[ROW_POSITION])[0])
             depths.append(float(found.get(Z_OFFSET, b"").strip(b" \0") or 0))
             identifier = found.get(OPTICAL_PATH_IDENTIFIER)
-            paths.append(0 if identifier is None else path_index[identifier.strip(b" \0")])
+            paths.append(unnamed if identifier is None else path_index[identifier.strip(b" \0")])
         except (KeyError, ValueError, struct.error) as error:
             raise CorruptInput(
                 f"{name}: frame {number} tells no valid tile position or optical path ({error})"

@@ -48,10 +48,10 @@ def read_metadata(images: Sequence[Instance], others: Sequence[Instance], optica
         power, depth = optical_path.get("ObjectiveLensPower"), header.get("ImagedVolumeDepth")
         barcodes = (text(instance.header, "BarcodeValue") for instance in (base, *others))
         return SlideMetadata(
-            manufacturer=text(header, "Manufacturer") or None,
-            model=text(header, "ManufacturerModelName") or None,
-            serial_number=text(header, "DeviceSerialNumber") or None,
-            software_versions=tuple(v for v in text(header, "SoftwareVersions").split("\\") if v),
+            manufacturer=_known(text(header, "Manufacturer")),
+            model=_known(text(header, "ManufacturerModelName")),
+            serial_number=_known(text(header, "DeviceSerialNumber")),
+            software_versions=tuple(filter(_known, text(header, "SoftwareVersions").split("\\"))),
             acquired=_date_time(text(header, "AcquisitionDateTime")),
             objective_power=float(power) if power else None,
             icc_profile=optical_path.get("ICCProfile") or None,
@@ -61,6 +61,11 @@ def read_metadata(images: Sequence[Instance], others: Sequence[Instance], optica
             imaged_depth_um=depth if depth and 0 < depth < 1e6 else None,
             identifiers={keyword: value for keyword in _IDENTIFIERS if (value := text(header, keyword))},
         )
+
+
+def _known(value: str) -> str | None:
+    """None for what writers put where a value is required and they know none (type 1)."""
+    return None if value.lower() in ("", "unknown") else value
 
 
 def _optical_path(item: Dataset) -> OpticalPath:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from wsi_dicom.codecs import transfer_syntaxes as syntaxes
 from wsi_dicom.codecs.ycbcr import to_rgb
@@ -26,13 +28,17 @@ class StoredSamples:
     """What one pixel is: `stored` as a codec gives it, with `bits` of significance, and `pixel_format` as we show it.
 
     `table` tells what becomes of each stored number: shape (2 ** stored.bits, 1), or (.., 3) for a palette. None when
-    the numbers stay. `ycbcr`: the codec gives luma and chroma.
+    the numbers stay. `ycbcr`: the codec gives luma and chroma. A gray of 8 bits or more becomes `slope` times the
+    stored number plus `intercept`, also where there is no table; `inverted`: it was MONOCHROME1.
     """
 
     stored: PixelFormat
     bits: int
     pixel_format: PixelFormat
     ycbcr: bool = False
+    slope: float = 1.0
+    intercept: float = 0.0
+    inverted: bool = False
     table: NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -79,14 +85,30 @@ def read_samples(instance: Instance, encoding: Encoding) -> StoredSamples:
         table: NDArray[Any] = colours.take(numbers - first, axis=0, mode="clip")
         return StoredSamples(stored, bits, PixelFormat(3, 8), table=table)
     shown = PixelFormat(samples, 8 if bits <= 8 else 16)
-    as_they_are = shown == stored and highest == bits - 1 >= 7 and not signed and photometric != "MONOCHROME1"
+    inverted = photometric == "MONOCHROME1"
+    slope, intercept = _scale(instance.header, bits, signed, inverted)
+    as_they_are = shown == stored and highest == bits - 1 >= 7 and not signed and not inverted
     return StoredSamples(
         stored,
         bits,
         shown,
-        ycbcr=is_decoded_to_ycbcr(encoding),
-        table=None if as_they_are else _shown(instance, numbers, bits, signed, photometric)[:, np.newaxis],
+        is_decoded_to_ycbcr(encoding),
+        slope,
+        intercept,
+        inverted,
+        None if as_they_are else _shown(numbers * slope + intercept, bits)[:, np.newaxis],
     )
+
+
+def modality_rescale(header: Dataset) -> tuple[float, float] | None:
+    """Slope and intercept, from the stored numbers to those of the modality (PS3.3 C.11.1); None when it tells none."""
+    shared = header.get("SharedFunctionalGroupsSequence") or ()
+    groups = (group for item in shared for group in item.get("PixelValueTransformationSequence") or ())
+    for group in (header, *groups):
+        slope, intercept = group.get("RescaleSlope"), group.get("RescaleIntercept")
+        if slope and intercept is not None and math.isfinite(slope) and math.isfinite(intercept):
+            return float(slope), float(intercept)
+    return None
 
 
 def _numbers(allocated: int, bits: int, lowest: int, signed: bool) -> NDArray[np.int64]:
@@ -96,23 +118,24 @@ def _numbers(allocated: int, bits: int, lowest: int, signed: bool) -> NDArray[np
     return (numbers ^ sign) - sign if signed else numbers
 
 
-def _shown(instance: Instance, numbers: NDArray[np.int64], bits: int, signed: bool, photometric: str) -> NDArray[Any]:
-    """The gray of each number, white being the largest."""
-    values, white = numbers.astype(np.float64), (1 << bits) - 1
-    if signed:
-        values = _rescaled(instance, values, white)
-    if photometric == "MONOCHROME1":
-        values = white - values
+def _shown(values: NDArray[np.floating[Any]], bits: int) -> NDArray[Any]:
+    """Fewer than 8 bits spread over the range of 8."""
     if bits < 8:
-        values = values * 255 / white
-    return np.rint(values).astype(np.uint8 if bits <= 8 else np.uint16)
+        values = values * 255 / ((1 << bits) - 1)
+    shown: NDArray[Any] = np.rint(values).astype(np.uint8 if bits <= 8 else np.uint16)
+    return shown
 
 
-def _rescaled(instance: Instance, values: NDArray[np.float64], white: int) -> NDArray[np.float64]:
-    """Makes signed numbers positive: by the modality's rescale (PS3.3 C.11.1), if it can, else by half their range."""
-    slope, intercept = instance.header.get("RescaleSlope"), instance.header.get("RescaleIntercept")
-    if slope is not None and intercept is not None:
-        rescaled = values * float(slope) + float(intercept)
-        if rescaled.min() >= 0 and rescaled.max() <= white:
-            return rescaled
-    return values + (white + 1) // 2
+def _scale(header: Dataset, bits: int, signed: bool, inverted: bool) -> tuple[float, float]:
+    """Slope and intercept that make stored numbers positive, white being the largest.
+
+    Signed ones become so by the modality's rescale, if it can, else by half their range.
+    """
+    slope, intercept, white = 1.0, 0.0, (1 << bits) - 1
+    if signed:
+        half = 1 << bits - 1
+        slope, intercept = modality_rescale(header) or (1.0, 0.0)
+        ends = intercept - slope * half, intercept + slope * (half - 1)
+        if not 0 <= min(ends) <= max(ends) <= white:
+            slope, intercept = 1.0, half
+    return (-slope, white - intercept) if inverted else (slope, intercept)

@@ -22,10 +22,10 @@ from wsi_dicom.dicom.settings import DEFAULT_SETTINGS, SeriesSettings
 from wsi_dicom.dicom.spooled_writer import SpooledWriter
 from wsi_dicom.dicom.uids import SeriesIdentity
 from wsi_dicom.dicom.writer import InstanceWriter
-from wsi_dicom.frames import recompress
+from wsi_dicom.frames import associated_frame
 from wsi_dicom.geometry import Level
 from wsi_dicom.metadata import LossyStep, OpticalPath
-from wsi_dicom.plan import Action, AssociatedPlan, ConversionPlan, LevelPlan, largest_total
+from wsi_dicom.plan import Action, ConversionPlan, LevelPlan, largest_total
 from wsi_dicom.slide import AssociatedImage, Encoding, ImageFlavor, Slide
 
 
@@ -120,24 +120,11 @@ class SeriesWriter:
                 )
                 continue
             number += 1
-            frame = self._associated_frame(flavor, plan)
+            frame = associated_frame(self._slide, self._plan, flavor)
             description = self._associated_description(flavor, number, image, plan.encoding, plan.action)
             with self._writer(description, len(frame)) as writer:
                 writer.write(frame)
             self.files += writer.files
-
-    def _associated_frame(self, flavor: ImageFlavor, plan: AssociatedPlan) -> bytes:
-        image = self._slide.associated[flavor]
-
-        def encoded() -> bytes:
-            return encode_tile(image.pixels(), plan.encoding, self._plan.quality)
-
-        stored = image.encoded() if plan.action.keeps_tiles else None
-        if stored is None:
-            return encoded()
-        if plan.action is Action.RECOMPRESS:
-            return recompress(stored, f"{self._slide.name}: {flavor.lower()}", encoded)
-        return stored.data
 
     def _writer(self, description: ImageDescription, largest_total: int) -> InstanceWriter:
         dataset = image_dataset(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, groupby, repeat
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,10 +20,11 @@ from wsi_dicom.dicom.carried import carried_attributes
 from wsi_dicom.dicom.header import Instance, read_instance, text
 from wsi_dicom.dicom.image import ImageAttributes, image_flavor, open_body, read_attributes
 from wsi_dicom.dicom.index import FrameReader
-from wsi_dicom.dicom.levels import Stack, group_levels, level_tiling
+from wsi_dicom.dicom.levels import Stack, common_window, group_levels, level_tiling
 from wsi_dicom.dicom.photometric import stored_encoding
 from wsi_dicom.dicom.position_cache import PositionCache
 from wsi_dicom.dicom.provenance import read_metadata
+from wsi_dicom.dicom.same_place import find_apex
 from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
@@ -50,7 +52,7 @@ class _Picture:
         bodies = [[open_body(part, cache) for part in stack] for stack in stacks]
         self._readers: tuple[FrameReader, ...] = tuple(body.frames for stack in bodies for body in stack)
         self.stored_bytes = sum(reader.stored_bytes for reader in self._readers)
-        self._first_frames = (0, *accumulate(part.frames for part in parts))[:-1]
+        self._first_frames = (0, *accumulate(part.frames for part in parts))  # and how many there are
         self.tiling = level_tiling(stacks, [[body.positions for body in stack] for stack in bodies])
         self.encoding = stored_encoding(first.instance, first.encoding, self._readers[0])
         self._samples = first.samples
@@ -58,6 +60,11 @@ class _Picture:
         whole = first.samples.bits == first.samples.stored.bits or self.encoding.transfer_syntax in NATIVE
         self.copied_encoding = self.encoding if whole and first.samples.copied else None
         self._absent_pixel = background_samples(background or first.absent_color or WHITE, first.pixel_format)
+
+    @property
+    def planes(self) -> tuple[int, int]:
+        """How many focal planes, and how many optical paths."""
+        return self.tiling.focal_planes, self.tiling.optical_paths
 
     @property
     def lossy_method(self) -> str | None:
@@ -76,6 +83,28 @@ class _Picture:
             return self._readers[0].read(frame) or None
         part = bisect_right(self._first_frames, frame) - 1
         return self._readers[part].read(frame - self._first_frames[part]) or None
+
+    def stored_row(self, row: int, plane: Plane) -> Iterator[EncodedTile | None]:
+        """The `stored` tiles of a row, left to right; frames whose numbers follow one another are read together."""
+        encoding = self.copied_encoding
+        if encoding is None:
+            yield from repeat(None, self.level.columns)
+            return
+        frames = (self.tiling.frame(column, row, plane) for column in range(self.level.columns))
+        for distance, run in groupby(enumerate(frames), lambda tile: None if tile[1] is None else tile[1] - tile[0]):
+            if distance is None:
+                yield from (None for _ in run)
+                continue
+            columns = [column for column, _ in run]
+            for data in self._read_run(distance + columns[0], len(columns)):
+                yield EncodedTile(data, encoding) if data else None
+
+    def _read_run(self, first: int, count: int) -> Iterator[bytes]:
+        while count:
+            part = bisect_right(self._first_frames, first) - 1
+            here = min(count, self._first_frames[part + 1] - first)
+            yield from self._readers[part].read_run(first - self._first_frames[part], here)
+            first, count = first + here, count - here
 
     def pixels(self, column: int, row: int, plane: Plane) -> Pixels:
         level, samples = self.level, self._samples
@@ -142,8 +171,12 @@ class DicomSlide(SlideBase):
         images = _images(instances)
         volume = group_levels([image for image in images if image.flavor is ImageFlavor.VOLUME], self.series_uid)
         base = volume[0][0][0]
-        self._pictures = tuple(_Picture(stacks, background, cache) for stacks in volume)
-        tiling = self._pictures[0].tiling
+        pictures = [_Picture(stacks, background, cache) for stacks in volume]
+        thumbnails = [image for image in images if image.flavor is ImageFlavor.THUMBNAIL]
+        if pictures[0].planes == (1, 1) and (apex := find_apex(thumbnails, base, volume[-1][0][0])) is not None:
+            pictures.append(_Picture([[apex]], background))
+        self._pictures = tuple(pictures)
+        tiling = pictures[0].tiling
         self.pyramid = Pyramid(
             tuple(picture.level for picture in self._pictures),
             base.pixel_format,
@@ -153,15 +186,17 @@ class DicomSlide(SlideBase):
             (base.focal_spacing_um or tiling.focal_spacing_um) if tiling.focal_planes > 1 else None,
         )
         for picture in self._pictures:
-            planes = picture.tiling.focal_planes, picture.tiling.optical_paths
-            if planes != (tiling.focal_planes, tiling.optical_paths):
+            if picture.planes != pictures[0].planes:
                 raise UnsupportedFormat(
-                    f"{picture.name} has {planes[0]} focal planes and {planes[1]} optical paths where "
+                    f"{picture.name} has {picture.planes[0]} focal planes and {picture.planes[1]} optical paths where "
                     f"{self._pictures[0].name} has {tiling.focal_planes} and {tiling.optical_paths}; levels with "
                     "different planes are not supported"
                 )
         self.sparse = not all(picture.tiling.complete for picture in self._pictures)
-        self.metadata = read_metadata([stack[0].instance for stack in volume[0]], instances, tiling.optical_paths)
+        self.metadata = replace(
+            read_metadata([stack[0].instance for stack in volume[0]], instances, tiling.optical_paths),
+            window=common_window(volume[0], self.series_uid),
+        )
         self.background = background or base.absent_color or WHITE
         self._base, self._background_given = base.instance, background is not None
         self.associated: Mapping[ImageFlavor, AssociatedImage] = {
@@ -208,6 +243,9 @@ class DicomSlide(SlideBase):
     def encoded_tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> EncodedTile | None:
         return self._picture(level).stored(column, row, plane)
 
+    def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
+        return self._picture(level).stored_row(row, plane)
+
     def tile(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> Pixels:
         try:
             return self._picture(level).pixels(column, row, plane)
@@ -251,7 +289,10 @@ def open_series(
 def _images(instances: Sequence[Instance]) -> list[ImageAttributes]:
     images, known = [], set[str]()
     for instance in instances:
-        if instance.sop_class_uid != VL_WHOLE_SLIDE or (flavor := image_flavor(instance)) is None:
+        if instance.sop_class_uid != VL_WHOLE_SLIDE:
+            continue
+        if (flavor := image_flavor(instance)) is None:
+            logger.warning("left out of the slide: %s, neither a level nor a label nor an overview", instance.path)
             continue
         if instance.sop_instance_uid in known:
             logger.warning("left out of the slide: %s, a copy of another of its files", instance.path)

@@ -29,7 +29,6 @@ from wsi_dicom.write_behind import WriteBehind, write_all
 
 _LARGEST_OFFSET: Final = 0xFFFFFFFF
 _LARGEST_LENGTH: Final = 0xFFFFFFFE  # FFFFFFFF says that the length is not known
-_WRITTEN_AT_ONCE: Final = 1 << 20
 
 _ITEM_TAG: Final = 0xE000FFFE  # (FFFE,E000), as two little-endian halves
 _ITEM_HEADER: Final = struct.Struct("<II")
@@ -63,8 +62,6 @@ class InstanceWriter:
         self._header, self._ratio_at = _serialized(dataset)
         self.header_size = len(self._header)
         self._lengths = array("I")  # of the items
-        self._waiting: list[bytes] = []  # items to be written together
-        self._waiting_size = 0
         self._data_size = 0
         self._table_at = 0
         self._file: BinaryIO
@@ -111,8 +108,8 @@ class InstanceWriter:
         try:
             if self._native:
                 self._check_native(size)
-                self._waiting.append(frame)
                 self._lengths.append(size)
+                self._behind.write(size, frame)
             else:
                 padded = size + (size & 1)
                 if not 0 < padded <= _LARGEST_LENGTH:
@@ -120,15 +117,8 @@ class InstanceWriter:
                         f"{self._path}: frame {self.frames_written + 1} has {size} bytes, where DICOM holds 1 to "
                         f"{_LARGEST_LENGTH}"
                     )
-                self._waiting += (_item_header(_ITEM_TAG, padded), frame)
-                if padded != size:
-                    self._waiting.append(b"\0")
                 self._lengths.append(padded)
-            self._waiting_size += size
-            if self._waiting_size >= _WRITTEN_AT_ONCE:
-                self._behind.write(self._waiting)
-                self._waiting = []
-                self._waiting_size = 0
+                self._behind.write(padded, _item_header(_ITEM_TAG, padded), frame, b"\0" * (padded - size))
         except OSError as error:
             raise self._failure(error) from error
         self._data_size += size
@@ -172,9 +162,9 @@ class InstanceWriter:
         if self.frames_written != self._frame_count:
             raise StoreError(f"{self._path}: {self.frames_written} of {self._frame_count} frames were written")
         try:
-            self._waiting.append(b"\0" * (self._data_size & 1) if self._native else _SEQUENCE_END)
+            end = b"\0" * (self._data_size & 1) if self._native else _SEQUENCE_END
+            self._behind.write(len(end), end)
             self._behind.finish()
-            write_all(self._file, self._waiting)
             if not self._native:
                 self._put_tables()
             if self._ratio_at is not None:

@@ -52,17 +52,16 @@ class DicomFormat:
     def open(self, path: Path, options: SourceOptions = AS_FOUND) -> Slide:
         from wsi_dicom.dicom.slide import DicomSlide
 
-        background = None if options.background == AS_FOUND.background else options.background
         if path.is_file() and is_zip(_head(path, len(_MAGIC))):
             with unpacked(path, is_dicom) as files:
-                slide = DicomSlide(_only_slide(files, path), background)
+                slide = DicomSlide(_only_slide(files, path), options.color)
                 slide.files = (path,)  # the others go, and the slide keeps them open
                 return slide
         if path.is_dir():
-            return DicomSlide(_only_slide(list(_instances(path)) or _listed(path), path), background)
+            return DicomSlide(_only_slide(list(_instances(path)) or _listed(path), path), options.color)
         if is_dicomdir(path):
-            return DicomSlide(_only_slide(referenced_files(path), path), background)
-        return DicomSlide(_with_siblings(path), background)
+            return DicomSlide(_only_slide(referenced_files(path), path), options.color)
+        return DicomSlide(_with_siblings(path), options.color)
 
 
 def _files(folder: Path) -> Iterator[Path]:

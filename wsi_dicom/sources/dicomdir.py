@@ -47,9 +47,16 @@ def _inside(dicomdir: Path, components: list[str]) -> Path:
         found = folder.joinpath(*names)
         if any(name in {"", ".", ".."} or "/" in name for name in names) or not _is_below(found, folder):
             raise CorruptInput(f"{dicomdir} refers to {'/'.join(components)!r}, which is not in its folder")
-        if found.is_file():
+        if _is_file(found):
             return found
     raise CorruptInput(f"{dicomdir} refers to {'/'.join(components)}, which is missing")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # for one, a name that is too long
+        return False
 
 
 def _is_below(path: Path, folder: Path) -> bool:

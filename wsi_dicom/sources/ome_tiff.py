@@ -163,7 +163,7 @@ def _open(path: Path, options: SourceOptions, opened: ExitStack) -> TiffSlide:
     others = [image for image in files.document.images if image is not main]
     coarser = [image for image in others if stack.is_level(image)]
     # where nothing was recorded there is no light; only colours lie on a white ground
-    missing = options if stack.colour else replace(options, background=BLACK)
+    missing = options if stack.colour else replace(options, color=BLACK)
     planes = open_planes(stack.levels(coarser), missing)
     first, *other_files = files.tiff_files
     slide = TiffSlide(

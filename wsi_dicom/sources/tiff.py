@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from wsi_dicom.errors import UnsupportedFormat, UnsupportedStack
 from wsi_dicom.geometry import Spacing
 from wsi_dicom.metadata import SlideMetadata, parse_moment
-from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
+from wsi_dicom.slide import AS_FOUND, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources.ome_xml import is_ome
 from wsi_dicom.sources.padding import padded
 from wsi_dicom.sources.scanner_text import number
 from wsi_dicom.sources.vsi import is_vsi
-from wsi_dicom.tiff.description import objective_power, parse_description
+from wsi_dicom.tiff.description import IMAGE, objective_power, parse_description, picture_flavor
 from wsi_dicom.tiff.layout import (
     TiffLayout,
     plausible_spacing,
@@ -31,6 +32,7 @@ from wsi_dicom.tiff.level import open_levels
 from wsi_dicom.tiff.orientation import TurnedSlide
 from wsi_dicom.tiff.slide import TiffSlide, reductions
 from wsi_dicom.tiff.structure import Tag, TiffDirectory, TiffFile, is_tiff
+from wsi_dicom.tiff.vendor import associated_images
 
 _log = logging.getLogger(__name__)
 
@@ -73,12 +75,14 @@ def _not_yet(directory: TiffDirectory, what: str) -> UnsupportedFormat:
     return UnsupportedFormat(f"{directory.file.name}: {what} is not supported yet")
 
 
-def _candidates(file: TiffFile) -> list[tuple[TiffDirectory, TiffLayout]]:
-    """The images of a file that could be levels, finest first. Raises UnsupportedFormat when the finest is not read."""
-    chain = iter(file.directories())
-    first = next(chain)
-    _refuse_vendors(first)
-    directories = [first, *first.subdirectories(), *chain]
+def _shown(directory: TiffDirectory) -> ImageFlavor | None:
+    """What a page of a file that we wrote shows that is no level; None for every other."""
+    return picture_flavor(parse_description(directory.text(Tag.IMAGE_DESCRIPTION))[1].get(IMAGE, ""))
+
+
+def _candidates(directories: Sequence[TiffDirectory]) -> list[tuple[TiffDirectory, TiffLayout]]:
+    """The images of a file that could be levels, finest first. Raises UnsupportedFormat when the first is not read."""
+    first = directories[0]
     found: list[tuple[TiffDirectory, TiffLayout]] = []
     for directory in directories:
         if directory.integer(Tag.NEW_SUBFILE_TYPE, 0) & _MASK:
@@ -113,7 +117,13 @@ def _spacing(directory: TiffDirectory) -> Spacing | None:
 
 
 def _open(file: TiffFile, options: SourceOptions) -> Slide:
-    candidates = _candidates(file)
+    chain = iter(file.directories())
+    first = next(chain)
+    _refuse_vendors(first)
+    pages = list(chain)
+    pictures = [(flavor, page) for page in pages if (flavor := _shown(page)) is not None]
+    shown = [page for _, page in pictures]
+    candidates = _candidates([first, *first.subdirectories(), *(page for page in pages if page not in shown)])
     refuse_stack([layout for _, layout in candidates])
     levels = reductions(candidates)
     directory, layout = levels[0]
@@ -122,7 +132,7 @@ def _open(file: TiffFile, options: SourceOptions) -> Slide:
         open_levels(levels, options),
         spacing=_spacing(directory),
         metadata=_metadata(directory),
-        associated={},
+        associated=associated_images(pictures, options),
     )
     upright = slide if layout.orientation == 1 else TurnedSlide(slide, layout.orientation, options.background)
     return upright if layout.tiled else padded(upright, options)

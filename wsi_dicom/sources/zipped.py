@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import zipfile
@@ -28,7 +29,8 @@ def is_zip(head: bytes) -> bool:
 def unpacked(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[list[Path]]:
     """The files of an archive whose beginning is `wanted`, in a temporary folder, under the last part of their names.
 
-    The folder goes at the end; who holds a file open then keeps it for as long.
+    The folder goes at the end; who holds a file open then keeps it for as long. Within it they lie in one that has the
+    archive's name, so that whatever is said of them names the archive.
 
     Raises StoreError, CorruptInput (damaged, or swells without measure), UnsupportedFormat (encrypted).
     """
@@ -37,13 +39,15 @@ def unpacked(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[list[Path]
             members = [member for member in archive.infolist() if not member.is_dir()]
             _check_sizes(path, members, Path(folder))
             yield [
-                _unpack(archive, member, Path(folder) / str(number))
+                _unpack(archive, member, Path(folder) / path.name / str(number))
                 for number, member in enumerate(members)
                 if wanted(_head(archive, member, path))
             ]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise CorruptInput(f"{path} is a zip archive that cannot be read: {error}") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # its directory tells of places before its beginning
+            raise CorruptInput(f"{path} is a zip archive that cannot be read: its directory is wrong") from error
         raise StoreError(f"{path} cannot be unpacked: {error.strerror or error}") from error
 
 
@@ -72,7 +76,7 @@ def _head(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> byte
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> Path:
     """In a folder of its own, since names are used again in other folders, and nothing of a name is trusted."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in Path(member.filename).name)
     target = folder / (name[-64:].lstrip(".") or "file")
     with archive.open(member) as source, target.open("wb") as file:

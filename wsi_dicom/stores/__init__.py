@@ -82,8 +82,11 @@ class SeriesStore(SeriesDestination, Protocol):
         """
         ...
 
-    def open(self, identifier: str) -> DicomSlide:
-        """Raises NotFound, InvalidRequest, CorruptInput."""
+    def open(self, identifier: str, background: tuple[int, int, int] | None = None) -> DicomSlide:
+        """`background` is what absent tiles look like, see `open_series`.
+
+        Raises NotFound, InvalidRequest, CorruptInput.
+        """
         ...
 
     def delete(self, identifier: str) -> SeriesRecord:

@@ -8,13 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from wsi_dicom.errors import InvalidRequest, StoreError
 from wsi_dicom.stores import SeriesRecord
-from wsi_dicom.stores.staging import remove_abandoned, staging_folder, sync
-
-_STAGING_PREFIX: Final = ".wsi-dicom-"
+from wsi_dicom.stores.staging import BESIDE, remove_abandoned, staging_folder, sync
 
 
 class FolderStore:
@@ -33,7 +30,7 @@ class FolderStore:
             raise InvalidRequest(
                 f"{pattern!r} is no pattern for file names: it needs one number, as in wsi-%06d.dcm, and no folder"
             )
-        remove_abandoned(folder, _STAGING_PREFIX)
+        remove_abandoned(folder, BESIDE)
         self._folder = folder
         self._pattern = pattern
 
@@ -46,7 +43,7 @@ class FolderStore:
         except OSError as error:
             raise StoreError(f"{self._folder} cannot be made a folder: {error.strerror}") from error
         try:
-            with staging_folder(self._folder, _STAGING_PREFIX) as staging:
+            with staging_folder(self._folder, BESIDE) as staging:
                 yield staging
         finally:
             if is_new:
@@ -78,7 +75,7 @@ class FolderStore:
         return record
 
     def _is_staging(self, folder: Path) -> bool:
-        return folder.parent == self._folder.resolve() and folder.name.startswith(_STAGING_PREFIX)
+        return folder.parent == self._folder.resolve() and folder.name.startswith(BESIDE)
 
     def _require_free(self, target: Path) -> None:
         if os.path.lexists(target):

@@ -48,6 +48,13 @@ def default_store_root() -> Path:
     return user_data_path("wsi-dicom")
 
 
+def require_outside(path: Path, root: Path) -> None:
+    """Raises InvalidRequest for a path among the files of the store at `root`: they go away with their series."""
+    folders, own = Path(os.path.realpath(path)).parents, Path(os.path.realpath(root))
+    if any(own / name in folders for name in ("series", "staging", "cache")):
+        raise InvalidRequest(f"{path}: lies among the files of the store {root}; choose another folder")
+
+
 class LocalStore:
     """A SeriesStore on a local disk. Safe to use from many threads and processes at once."""
 
@@ -174,7 +181,7 @@ class LocalStore:
             raise InvalidRequest(f"{identifier} is ambiguous: {', '.join(names)}{more}")
         return candidates[0]
 
-    def open(self, identifier: str) -> DicomSlide:
+    def open(self, identifier: str, background: tuple[int, int, int] | None = None) -> DicomSlide:
         from wsi_dicom.dicom.position_cache import PositionCache
         from wsi_dicom.dicom.slide import open_series
 
@@ -184,7 +191,7 @@ class LocalStore:
             raise CorruptInput(
                 f"series {record.series_uid} has {len(files)} of its {record.instance_count} files in {record.folder}"
             )
-        return open_series(files, cache=PositionCache(self._cache / record.series_uid))
+        return open_series(files, background, PositionCache(self._cache / record.series_uid))
 
     def files(self, record: SeriesRecord) -> list[Path]:
         return sorted(record.folder.glob("*.dcm"))

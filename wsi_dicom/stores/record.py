@@ -19,7 +19,8 @@ def describe_series(instances: Sequence[Instance], folder: Path, added: datetime
 
     Raises CorruptInput when the instances are not of one series, or one is there twice.
     """
-    first = instances[0]
+    # Whatever order they come in, so that an index that is made again is the same where instances disagree.
+    first = min(instances, key=lambda instance: instance.sop_instance_uid)
     seen: dict[str, Path] = {}
     for instance in instances:
         if instance.series_uid != first.series_uid:

@@ -11,16 +11,19 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from wsi_dicom.errors import StoreError
+from wsi_dicom.errors import InvalidRequest, StoreError
 
 logger = logging.getLogger(__name__)
 
 _LOCK: Final = ".lock"
+
+BESIDE: Final = ".wsi-dicom-"
+"""What the names of staging folders begin with that lie in folders of the user's."""
 
 
 @contextmanager
@@ -44,6 +47,33 @@ def staging_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
                 raise
 
 
+@contextmanager
+def staged_file(output: Path, sources: Iterable[Path] = ()) -> Iterator[Path]:
+    """A path in a private folder beside `output`, whose place the file there takes when the context ends well.
+
+    Of a symbolic link it takes the target's place. Raises InvalidRequest (a folder, a device, a pipe, one of the
+    `sources` that are still read), StoreError.
+    """
+    target = Path(os.path.realpath(output))  # Path.resolve raises RuntimeError in a loop of links
+    if str(target) in {os.path.realpath(source) for source in sources}:
+        raise InvalidRequest(f"{output}: is what the slide is read from; choose another name")
+    if target.is_dir():
+        raise InvalidRequest(f"{output}: is a folder; give the name of a file")
+    if os.path.lexists(target) and not target.is_file():
+        raise InvalidRequest(f"{output}: is not a regular file; give the name of one, or of none yet")
+    if not target.parent.is_dir():
+        raise StoreError(f"{output}: cannot be written: there is no folder {target.parent}")
+    remove_abandoned(target.parent, BESIDE)
+    with staging_folder(target.parent, BESIDE) as folder:
+        staged = folder / target.name
+        yield staged
+        try:
+            staged.replace(target)
+            sync(target.parent)
+        except OSError as error:
+            raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
+
+
 def remove_abandoned(parent: Path, prefix: str = "") -> None:
     """Removes what killed processes left in `parent`. Raises StoreError."""
     for path in parent.glob(f"{prefix}*{_LOCK}"):
@@ -51,6 +81,8 @@ def remove_abandoned(parent: Path, prefix: str = "") -> None:
             lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             continue  # its owner is just done with it
+        except PermissionError:
+            continue  # another user's
         except OSError as error:
             raise StoreError(f"{path} cannot be opened: {error.strerror}; check its permissions") from error
         try:

@@ -3,8 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
+from wsi_dicom.slide import ImageFlavor
 from wsi_dicom.sources.scanner_text import key_values, magnification
+
+IMAGE: Final = "Image"
+"""The key that tells, in the files that we write, what a page shows that is no level: label, macro or thumbnail."""
+
+_PICTURES: Final = {
+    ImageFlavor.LABEL: "label",
+    ImageFlavor.OVERVIEW: "macro",
+    ImageFlavor.THUMBNAIL: "thumbnail",
+}
+
+
+def picture_name(flavor: ImageFlavor) -> str:
+    """What an associated image is called in files: macro is what most scanners call an overview."""
+    return _PICTURES[flavor]
+
+
+def picture_flavor(name: str) -> ImageFlavor | None:
+    """The associated image of that name."""
+    return next((flavor for flavor, known in _PICTURES.items() if known == name), None)
+
+
+def described(header: str, properties: Mapping[str, str]) -> str:
+    """A description. What would break its form becomes a space."""
+    pairs = [f"{name} = {' '.join(value.replace('|', ' ').split())}" for name, value in properties.items()]
+    return "|".join([header, *pairs])
 
 
 def parse_description(description: str) -> tuple[str, dict[str, str]]:

@@ -64,6 +64,9 @@ def check_file_meta(image: Image) -> Iterator[Finding]:
             yield image.error(
                 "PS3.10 7.1", f"{keyword} of the file meta information is {value or 'missing'}, not the {told}"
             )
+    if image.instance.implicit_vr != (image.transfer_syntax == syntaxes.IMPLICIT_VR_LITTLE_ENDIAN):
+        kind = "implicit" if image.instance.implicit_vr else "explicit"
+        yield image.error("PS3.5 A", f"the data set has {kind} VR; transfer syntax {image.transfer_syntax} excludes it")
     for keyword in ("FileMetaInformationVersion", "ImplementationClassUID"):
         if not meta.get(keyword):
             yield image.error("PS3.10 7.1", f"{keyword} is missing in the file meta information")
@@ -128,6 +131,8 @@ def check_samples(image: Image) -> Iterator[Finding]:
         )
     if stored is not None and high is not None and high != stored - 1:
         yield image.error("PS3.3 C.7.6.3", f"HighBit is {high}; one less than BitsStored ({stored}) is due")
+    if image.samples == 1 and "PlanarConfiguration" in image.header:
+        yield image.error("PS3.3 C.7.6.3", "PlanarConfiguration is there, which one sample a pixel does not allow")
     photometric = image.text("PhotometricInterpretation")
     if image.samples and photometric and (image.samples == 1) != (photometric == "MONOCHROME2"):
         yield image.error(

@@ -28,8 +28,19 @@ def check_pixel_data(image: Image) -> Iterator[Finding]:
         yield image.error(_ITEMS, f"the pixel data have {kind}, which transfer syntax {image.transfer_syntax} excludes")
     elif native:
         yield from _native_length(image, pixel_data)
+    yield from _representation(image, pixel_data)
     if native and pixel_data.extended_offsets is not None:
         yield image.error(_EXTENDED, "there is an extended offset table, but pixels are uncompressed")
+
+
+def _representation(image: Image, pixel_data: PixelDataElement) -> Iterator[Finding]:
+    """OB for items; else OW, and for at most 8 bits OB as well."""
+    clause = _ITEMS
+    due: tuple[str, ...] = ("OB",)
+    if image.transfer_syntax in UNENCAPSULATED:
+        clause, due = "PS3.5 A.2", ("OW", "OB") if (image.integer("BitsAllocated") or 8) <= 8 else ("OW",)
+    if pixel_data.vr and pixel_data.vr not in due:
+        yield image.error(clause, f"PixelData has the VR {pixel_data.vr}; {' or '.join(due)} is due")
 
 
 def _native_length(image: Image, pixel_data: PixelDataElement) -> Iterator[Finding]:

@@ -25,5 +25,10 @@ class Finding:
     instance: str
     message: str
 
+    @property
+    def reader(self) -> str | None:
+        """The reader that has trouble; None where the standard is broken, or we do not look into something."""
+        return None if self.clause.startswith("PS3.") or self.clause == "wsi-dicom" else self.clause
+
     def __str__(self) -> str:
         return f"{self.severity:<7}  {self.clause}  {self.instance}: {self.message}"

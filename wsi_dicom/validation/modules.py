@@ -51,9 +51,12 @@ def _has_slide_label(image: Image) -> bool:
 MODULES: Final = (
     Module("C.7.1.1", present="PatientName PatientID PatientBirthDate PatientSex"),
     Module("C.7.2.1", "StudyInstanceUID", "StudyDate StudyTime ReferringPhysicianName StudyID AccessionNumber"),
+    Module("C.7.1.1", optional="IssuerOfPatientIDQualifiersSequence"),
+    Module("C.7.2.1", optional="IssuerOfAccessionNumberSequence"),
     Module("C.7.3.1", "Modality SeriesInstanceUID", "SeriesNumber"),
     Module("C.7.4.1", "FrameOfReferenceUID", "PositionReferenceIndicator", applies=_has_frame_of_reference),
     Module("C.7.5.2", "Manufacturer ManufacturerModelName DeviceSerialNumber SoftwareVersions"),
+    Module("C.7.5.1", optional="PixelPaddingValue"),
     Module("C.7.6.14", present="AcquisitionContextSequence"),
     Module("C.7.6.16", "InstanceNumber ContentDate ContentTime NumberOfFrames SharedFunctionalGroupsSequence"),
     Module(
@@ -97,6 +100,12 @@ MODULES: Final = (
     Module("C.7.6.17", "DimensionOrganizationUID", within="DimensionOrganizationSequence"),
     Module("C.7.6.17", "DimensionIndexSequence", applies=lambda image: not image.tiled_full),
     Module(
+        "C.7.6.17",
+        "DimensionIndexPointer FunctionalGroupPointer DimensionOrganizationUID",
+        within="DimensionIndexSequence",
+    ),
+    Module("C.7.6.17", optional="DimensionIndexSequence"),
+    Module(
         "C.7.6.22",
         "ContainerIdentifier SpecimenDescriptionSequence",
         "IssuerOfTheContainerIdentifierSequence ContainerTypeCodeSequence",
@@ -105,7 +114,13 @@ MODULES: Final = (
         "C.7.6.22",
         "SpecimenIdentifier SpecimenUID",
         "IssuerOfTheSpecimenIdentifierSequence SpecimenPreparationSequence",
+        "SpecimenTypeCodeSequence PrimaryAnatomicStructureSequence",
         within="SpecimenDescriptionSequence",
+    ),
+    Module(
+        "C.7.6.22",
+        "SpecimenPreparationStepContentItemSequence",
+        within="SpecimenDescriptionSequence SpecimenPreparationSequence",
     ),
     Module(
         "C.8.12.4",
@@ -159,6 +174,7 @@ MODULES: Final = (
 )
 
 ALLOWED: Final[tuple[tuple[str, str, frozenset[Any]], ...]] = (
+    ("C.7.1.1", "PatientSex", frozenset({"M", "F", "O"})),
     ("C.8.12.3", "Modality", frozenset({"SM"})),
     ("C.7.6.17", "DimensionOrganizationType", frozenset({"TILED_FULL", "TILED_SPARSE", "3D", "3D_TEMPORAL"})),
     ("C.8.12.4", "VolumetricProperties", frozenset({"VOLUME"})),
@@ -197,20 +213,6 @@ def check_required(image: Image) -> Iterator[Finding]:
             for keyword in (module.filled + " " + module.optional).split():
                 if keyword in dataset and _is_empty(dataset[keyword]):
                     yield image.error(clause, f"{keyword} has no value{where}")
-
-
-def check_codes(image: Image) -> Iterator[Finding]:
-    """Coded entries have a value, a scheme and a meaning (PS3.3 8.8)."""
-    for element in image.header.iterall():
-        if element.VR != "SQ" or not element.keyword.endswith("CodeSequence"):
-            continue
-        for item in element.value:
-            if not any(item.get(keyword) for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue")):
-                yield image.error("PS3.3 8.8", f"{element.keyword} has no CodeValue")
-            if not (item.get("CodingSchemeDesignator") or item.get("URNCodeValue")):
-                yield image.error("PS3.3 8.8", f"{element.keyword} has no CodingSchemeDesignator")
-            if not item.get("CodeMeaning"):
-                yield image.error("PS3.3 8.8", f"{element.keyword} has no CodeMeaning")
 
 
 def check_allowed(image: Image) -> Iterator[Finding]:

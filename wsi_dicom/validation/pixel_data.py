@@ -75,6 +75,8 @@ class PixelDataElement:
     extended_offsets: Value | None
     extended_lengths: Value | None
     per_frame_groups: Value | None
+    vr: str
+    """Of Pixel Data, "" in a data set of implicit VR."""
 
     @property
     def encapsulated(self) -> bool:
@@ -156,6 +158,7 @@ def locate_pixel_data(instance: Instance) -> PixelDataElement | None:
             extended_offsets=found.get(_EXTENDED_OFFSETS),
             extended_lengths=found.get(_EXTENDED_LENGTHS),
             per_frame_groups=found.get(PER_FRAME_FUNCTIONAL_GROUPS),
+            vr=walker.vr.decode("latin-1"),
         )
 
 

@@ -18,6 +18,11 @@ _SHARED: Final = (
     ("PS3.3 C.7.6.22", "ContainerIdentifier"),
 )
 _CONCATENATION: Final = "PS3.3 C.7.6.16.2.2.4"
+_SAME_IN_PARTS: Final = (
+    "ImageType Rows Columns TotalPixelMatrixColumns TotalPixelMatrixRows SamplesPerPixel BitsAllocated "
+    "PhotometricInterpretation DimensionOrganizationType InConcatenationTotalNumber SOPInstanceUIDOfConcatenationSource"
+)
+"""Of what all parts of a concatenation have in common."""
 
 
 def volumes(images: Sequence[Image]) -> list[Image]:
@@ -74,6 +79,8 @@ def check_concatenations(images: Sequence[Image]) -> Iterator[Finding]:
             groups.setdefault(uid, []).append(image)
     for parts in groups.values():
         parts.sort(key=lambda part: part.integer("InConcatenationNumber") or 0)
+        for keyword in _SAME_IN_PARTS.split():
+            yield from _differing(parts, _CONCATENATION, keyword)
         due = 0
         for number, part in enumerate(parts, start=1):
             offset, told = part.integer("ConcatenationFrameOffsetNumber"), part.integer("InConcatenationNumber")

@@ -40,6 +40,32 @@ class Fault(NamedTuple):
     message: str
 
 
+class Told(NamedTuple):
+    """What the header tells of its streams, looked up once for all of them."""
+
+    transfer_syntax: str
+    columns: int | None
+    rows: int | None
+    samples: int | None
+    bits_allocated: int | None
+    bits_stored: int | None
+    photometric: str
+    lossless: bool
+
+    @classmethod
+    def by(cls, image: Image) -> Told:
+        return cls(
+            image.transfer_syntax,
+            image.integer("Columns"),
+            image.integer("Rows"),
+            image.samples,
+            image.integer("BitsAllocated"),
+            image.integer("BitsStored"),
+            image.text("PhotometricInterpretation"),
+            image.text("LossyImageCompression") == "00",
+        )
+
+
 @dataclass(slots=True)
 class _Count:
     fault: Fault
@@ -57,30 +83,31 @@ def check_streams(image: Image) -> Iterator[Finding]:
         yield image.warning("wsi-dicom", f"streams of {transfer_syntax_name(syntax)} are not looked into")
         return
     counts: dict[str, _Count] = {}
+    told = Told.by(image)
     for frame in frames(pixel_data, image.frames):
-        for fault in _frame_faults(pixel_data, frame, image, judge):
+        for fault in _frame_faults(pixel_data, frame, told, judge):
             counts.setdefault(fault.kind, _Count(fault, frame.number)).frames += 1
     for count in counts.values():
         more = f" (and {count.frames - 1} more)" if count.frames > 1 else ""
         yield image.error(count.fault.clause, f"frame {count.first_frame}{more} {count.fault.message}")
 
 
-Judge = Callable[[bytes, Image], Iterator[Fault]]
+Judge = Callable[[bytes, Told], Iterator[Fault]]
 
 
-def _frame_faults(pixel_data: PixelDataElement, frame: Frame, image: Image, judge: Judge) -> Iterator[Fault]:
+def _frame_faults(pixel_data: PixelDataElement, frame: Frame, told: Told, judge: Judge) -> Iterator[Fault]:
     last = frame.last
     for size in (_FIRST_LOOK, _LARGEST_HEADER):
         head = pixel_data.beginning(frame, size)
         try:
-            yield from list(judge(head, image))
+            yield from list(judge(head, told))
         except CodecError as error:
             if size == _LARGEST_HEADER or len(head) < size:
                 yield Fault("broken", "PS3.5 8.2", f"has no readable header: {error}")
                 return
         else:
             break
-    if image.transfer_syntax not in _ENDED_BY_MARKER:
+    if told.transfer_syntax not in syntaxes.ENDED_BY_MARKER:
         return
     tail_size = min(_PADDED_END, last.length)
     tail = pixel_data.file.read(tail_size, last.offset + last.length - tail_size)
@@ -88,93 +115,92 @@ def _frame_faults(pixel_data: PixelDataElement, frame: Frame, image: Image, judg
         yield Fault("cut", "PS3.5 8.2", "is cut off: its stream has no end marker")
 
 
-def _judge_jpeg(head: bytes, image: Image) -> Iterator[Fault]:
+def _judge_jpeg(head: bytes, told: Told) -> Iterator[Fault]:
     header = jpeg_markers.parse_header(head)
-    name, markers, bits = _PROCESSES[image.transfer_syntax]
+    name, markers, bits = _PROCESSES[told.transfer_syntax]
     if header.sof not in markers or header.bits not in bits:
         yield Fault(
             "process", "PS3.5 8.2.1", f"is JPEG of process SOF{header.sof & 15} with {header.bits} bits, not {name}"
         )
-    yield from _shape(image, header.shape, "PS3.5 8.2.1")
-    told = image.text("PhotometricInterpretation")
-    if header.colour == "RGB" and told.startswith("YBR"):
-        yield Fault("colour", _PHOTOMETRIC, f"holds RGB; PhotometricInterpretation is {told}")
-    if header.colour == "YCbCr" and told == "RGB":
+    yield from _shape(told, header.shape, "PS3.5 8.2.1")
+    if header.colour == "RGB" and told.photometric.startswith("YBR"):
+        yield Fault("colour", _PHOTOMETRIC, f"holds RGB; PhotometricInterpretation is {told.photometric}")
+    if header.colour == "YCbCr" and told.photometric == "RGB":
         yield Fault("colour", _PHOTOMETRIC, "holds YCbCr; PhotometricInterpretation is RGB")
 
 
-def _judge_jpeg_ls(head: bytes, image: Image) -> Iterator[Fault]:
+def _judge_jpeg_ls(head: bytes, told: Told) -> Iterator[Fault]:
     header = jpeg_markers.parse_header(head)
     if header.sof != jpeg_markers.SOF55:
         yield Fault("process", "PS3.5 8.2.3", "is JPEG, where JPEG-LS is due")
         return
-    yield from _shape(image, header.shape, "PS3.5 8.2.3")
-    yield from _bits(image, header.bits, "PS3.5 8.2.3")
+    yield from _shape(told, header.shape, "PS3.5 8.2.3")
+    yield from _bits(told, header.bits, "PS3.5 8.2.3")
     near = head[header.scan_offset - 3]  # the largest error of a sample (T.87 C.2.3)
-    if near and image.transfer_syntax == syntaxes.JPEG_LS_LOSSLESS:
+    if near and told.transfer_syntax == syntaxes.JPEG_LS_LOSSLESS:
         yield Fault("near", "PS3.5 A.4.3", f"is wrong by up to {near} in a lossless transfer syntax")
-    if near and image.text("LossyImageCompression") == "00":
+    if near and told.lossless:
         yield Fault("lossy", "PS3.3 C.7.6.1.1.5", f"is wrong by up to {near}; LossyImageCompression is 00")
 
 
-def _judge_jpeg_xl(head: bytes, image: Image) -> Iterator[Fault]:
+def _judge_jpeg_xl(head: bytes, told: Told) -> Iterator[Fault]:
     shape = jpegxl_header.parse_header(head)
-    yield from _shape(image, shape, "PS3.5 8.2.15")
-    yield from _bits(image, shape.bits, "PS3.5 8.2.15")
+    yield from _shape(told, shape, "PS3.5 8.2.15")
+    yield from _bits(told, shape.bits, "PS3.5 8.2.15")
 
 
-def _judge_rle(head: bytes, image: Image) -> Iterator[Fault]:
-    segments, samples, bits = int.from_bytes(head[:4], "little"), image.samples, image.integer("BitsAllocated")
+def _judge_rle(head: bytes, told: Told) -> Iterator[Fault]:
+    segments, samples, bits = int.from_bytes(head[:4], "little"), told.samples, told.bits_allocated
     if samples and bits and segments != samples * bits // 8:
         yield Fault("segments", "PS3.5 G.2", f"has {segments} segments; {samples * bits // 8} are due")
 
 
-def _judge_jpeg2000(head: bytes, image: Image) -> Iterator[Fault]:
+def _judge_jpeg2000(head: bytes, told: Told) -> Iterator[Fault]:
     if head[4:8] == _JP2_SIGNATURE_BOX:
         yield Fault("container", "PS3.5 A.4.4", "is a JP2 file, where a bare codestream is due")
         return
     header = jpeg2000_markers.parse_header(head)
-    yield from _shape(image, header.shape, "PS3.5 8.2.4")
-    yield from _bits(image, header.bits, "PS3.5 8.2.4")
-    if image.transfer_syntax in _LOSSLESS and not header.reversible:
+    yield from _shape(told, header.shape, "PS3.5 8.2.4")
+    yield from _bits(told, header.bits, "PS3.5 8.2.4")
+    if told.transfer_syntax in _LOSSLESS and not header.reversible:
         yield Fault("wavelet", "PS3.5 8.2.4", "is irreversible (9/7 wavelet) in a lossless transfer syntax")
-    if not header.reversible and image.text("LossyImageCompression") == "00":
+    if not header.reversible and told.lossless:
         yield Fault("lossy", "PS3.3 C.7.6.1.1.5", "is irreversible; LossyImageCompression is 00")
-    if not header.part1 and image.transfer_syntax not in _HIGH_THROUGHPUT:
+    if not header.part1 and told.transfer_syntax not in _HIGH_THROUGHPUT:
         yield Fault("part", "PS3.5 8.2.4", "needs an extension of JPEG 2000 part 1")
-    told, due = image.text("PhotometricInterpretation"), "YBR_RCT" if header.reversible else "YBR_ICT"
-    if header.component_transform and header.samples == 3 and told != due:
+    due = "YBR_RCT" if header.reversible else "YBR_ICT"
+    if header.component_transform and header.samples == 3 and told.photometric != due:
         yield Fault(
-            "colour", _PHOTOMETRIC, f"has a component transform; PhotometricInterpretation is {told}, not {due}"
+            "colour",
+            _PHOTOMETRIC,
+            f"has a component transform; PhotometricInterpretation is {told.photometric}, not {due}",
         )
-    if not header.component_transform and told in ("YBR_RCT", "YBR_ICT"):
-        yield Fault("colour", _PHOTOMETRIC, f"has no component transform; PhotometricInterpretation is {told}")
+    if not header.component_transform and told.photometric in ("YBR_RCT", "YBR_ICT"):
+        yield Fault(
+            "colour", _PHOTOMETRIC, f"has no component transform; PhotometricInterpretation is {told.photometric}"
+        )
 
 
-def _shape(image: Image, stream: StreamShape, clause: str) -> Iterator[Fault]:
-    columns, rows = image.integer("Columns"), image.integer("Rows")
+def _shape(told: Told, stream: StreamShape, clause: str) -> Iterator[Fault]:
+    columns, rows = told.columns, told.rows
     if (stream.width, stream.height) != (columns, rows):
         yield Fault(
             "size", clause, f"has {stream.width} x {stream.height} pixels; Columns x Rows is {columns} x {rows}"
         )
-    if image.samples is not None and stream.samples != image.samples:
-        yield Fault("samples", clause, f"has {stream.samples} samples a pixel; SamplesPerPixel is {image.samples}")
+    if told.samples is not None and stream.samples != told.samples:
+        yield Fault("samples", clause, f"has {stream.samples} samples a pixel; SamplesPerPixel is {told.samples}")
 
 
-def _bits(image: Image, bits: int, clause: str) -> Iterator[Fault]:
-    stored = image.integer("BitsStored")
+def _bits(told: Told, bits: int, clause: str) -> Iterator[Fault]:
+    stored = told.bits_stored
     if stored is not None and bits != stored:
         yield Fault("bits", clause, f"has {bits} bits; BitsStored is {stored}")
 
 
-_ENDED_BY_MARKER: Final[dict[str, Judge]] = {
+_JUDGES: Final[dict[str, Judge]] = {
     **dict.fromkeys(_PROCESSES, _judge_jpeg),
     **dict.fromkeys((syntaxes.JPEG_LS_LOSSLESS, syntaxes.JPEG_LS_NEAR_LOSSLESS), _judge_jpeg_ls),
     **dict.fromkeys((syntaxes.JPEG_2000_LOSSLESS, syntaxes.JPEG_2000, *_HIGH_THROUGHPUT), _judge_jpeg2000),
-}
-"""Of streams whose last bytes are FF D9."""
-_JUDGES: Final[dict[str, Judge]] = {
-    **_ENDED_BY_MARKER,
     **dict.fromkeys((syntaxes.JPEG_XL_LOSSLESS, syntaxes.JPEG_XL_RECOMPRESSION, syntaxes.JPEG_XL), _judge_jpeg_xl),
     syntaxes.RLE: _judge_rle,
 }

@@ -1,62 +1,142 @@
-"""`dicom2tiff`: a series becomes a TIFF."""
+"""`dicom2tiff`: a series becomes a TIFF, or a picture."""
 
 from __future__ import annotations
 
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wsi_dicom_cli.command import Command
-from wsi_dicom_cli.options import (
-    json_option,
-    open_store,
-    store_option,
-    threads_option,
-    verbose_option,
-    version_option,
-)
+from wsi_dicom_cli.commands import dicom2tiff_options as grouped
+from wsi_dicom_cli.commands.dicom2tiff_picture import picture_options
+from wsi_dicom_cli.commands.dicomize_options import SAMPLINGS, Given
+from wsi_dicom_cli.options import json_option, store_option, store_root, threads_option, verbose_option, version_option
 from wsi_dicom_cli.progress import shown_progress
+from wsi_dicom_cli.slide_argument import opened_slide
+
+if TYPE_CHECKING:
+    from wsi_dicom.checked import BadTile
+    from wsi_dicom.convert import PictureWritten, TiffOptions, TiffWritten
+    from wsi_dicom.part import PartOptions
+    from wsi_dicom.plan import PlanOptions
+    from wsi_dicom.tiff.flavors import Flavor
+
+_BAD_TILES_SHOWN = 10
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("series")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option(
-    "--jpeg-quality",
-    type=click.IntRange(1, 100),
-    default=90,
-    show_default=True,
-    help="For tiles that cannot be copied.",
-)
+@grouped.part_options
+@grouped.tile_options
+@grouped.output_options
 @store_option
 @threads_option
 @json_option
 @verbose_option
 @version_option
-def dicom2tiff(
-    series: str, output: Path, jpeg_quality: int, store: Path | None, threads: int | None, as_json: bool
-) -> None:
-    """Write SERIES of the local store as a tiled, pyramidal TIFF.
+def dicom2tiff(series: str, output: Path, **given: Any) -> None:
+    """Write SERIES as a tiled, pyramidal TIFF, or a part of it as a picture.
 
-    SERIES is a SeriesInstanceUID or an Orthanc identifier; a unique beginning of either is enough.
-    Compressed tiles are copied as they are. OUTPUT appears only when it is complete.
+    SERIES is a SeriesInstanceUID or an Orthanc identifier of the local store (a unique beginning of either is enough),
+    or a file, a folder or a zip archive. JPEG and JPEG 2000 tiles are copied as they are. OUTPUT appears only when it
+    is complete.
     """
     from wsi_dicom import convert
-    from wsi_dicom.plan import PlanOptions
+    from wsi_dicom.stores.local import require_outside
 
-    options = convert.TiffOptions(PlanOptions(quality=jpeg_quality), threads or convert.usable_cores())
+    require_outside(output, store_root(given["store"]))
+    part = _part(given)
+    options = picture_options(output, given, part) or _options(output, given, part)
     begun = time.monotonic()
-    opened = open_store(store)
-    record = opened.resolve(series)
-    if record.folder.resolve() in output.resolve().parents:
-        raise click.UsageError(f"{output} lies among the files of the series itself; choose another place")
-    with opened.open(record.series_uid) as slide, shown_progress(output.name, quiet=as_json) as observer:
-        plan = convert.dicom_to_tiff(slide, output, options, observer)
+    blank = given["on_bad_tile"] == "blank"
+    with (
+        opened_slide(series, given["store"], color=given["color"], tolerant=blank) as slide,
+        shown_progress(output.name, quiet=given["as_json"]) as observer,
+    ):
+        done: PictureWritten | TiffWritten
+        if isinstance(options, convert.PictureOptions):
+            done = convert.slide_to_picture(slide, output, options, observer)
+        else:
+            done = convert.dicom_to_tiff(slide, output, options, observer)
     seconds, size = time.monotonic() - begun, output.stat().st_size
-    if as_json:
-        click.echo(json.dumps({"output": str(output), "bytes": size, "seconds": round(seconds, 3)}))
+    if given["as_json"]:
+        told = {"output": str(output), "bytes": size, "seconds": round(seconds, 3)}
+        bad = [{**bad._asdict(), "plane": bad.plane._asdict()} for bad in done.bad_tiles]
+        click.echo(json.dumps({**told, "bad_tiles": bad}))
         return
     click.echo(f"{output}: {size / 1e6:.1f} MB, {seconds:.1f} s")
-    click.echo(str(plan))
+    click.echo(str(done))
+    _tell_bad_tiles(done.bad_tiles)
+
+
+def _tell_bad_tiles(bad_tiles: tuple[BadTile, ...]) -> None:
+    for bad in bad_tiles[:_BAD_TILES_SHOWN]:
+        click.echo(f"warning: made background: {bad.reason}", err=True)
+    if (more := len(bad_tiles) - _BAD_TILES_SHOWN) > 0:
+        click.echo(f"warning: and {more} more tiles; --json lists all", err=True)
+
+
+def _options(output: Path, given: Given, part: PartOptions) -> TiffOptions:
+    """Raises click.UsageError, InvalidRequest."""
+    from wsi_dicom import convert
+    from wsi_dicom.convert.to_tiff import BigTiff
+
+    if given["smooth"] and not given["pyramid"]:
+        raise click.UsageError("--smooth is for the levels of --pyramid; give both")
+    return convert.TiffOptions(
+        plan=_plan(given),
+        flavor=_flavor(output, given["flavor"]),
+        big=BigTiff(given["bigtiff"]),
+        part=part,
+        deidentify=given["deidentify"],
+        blank_bad_tiles=given["on_bad_tile"] == "blank",
+        threads=given["threads"] or convert.usable_cores(),
+    )
+
+
+def _plan(given: Given) -> PlanOptions:
+    from wsi_dicom.codecs.compression import Compression
+    from wsi_dicom.plan import PlanOptions
+    from wsi_dicom.slide import ImageFlavor
+
+    side: int | None = given["tile_size"]
+    if side is not None and side % 16:
+        raise click.BadParameter(f"{side} is no multiple of 16, as tiles of a TIFF are", param_hint="--tile-size")
+    compression = given["compression"] or ("jpeg" if given["reencode"] else None)
+    left_out = {flavor for flavor in ImageFlavor if flavor.lower() in given and not given[flavor.lower()]}
+    return PlanOptions(
+        pyramid=given["pyramid"],
+        smooth=given["smooth"],
+        compression=None if compression is None else Compression(compression),
+        quality=given["quality"],
+        sampling=None if given["subsampling"] is None else SAMPLINGS[given["subsampling"]],
+        reencode=given["reencode"],
+        tile_width=side,
+        tile_height=side,
+        levels=given["levels"],
+        verify=given["safety"],
+        left_out=frozenset(left_out),
+    )
+
+
+def _part(given: Given) -> PartOptions:
+    from wsi_dicom.geometry import Region
+    from wsi_dicom.part import PartOptions
+
+    region = None if given["region"] is None else Region(*given["region"])
+    return PartOptions(given["level"], region, given["optical_path"], given["focal_plane"])
+
+
+def _flavor(output: Path, given: str | None) -> Flavor:
+    from wsi_dicom.tiff.flavors import Flavor
+
+    if given is not None:
+        return Flavor(given)
+    name = output.name.lower()
+    if name.endswith((".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")):
+        return Flavor.OME
+    return Flavor.SVS if name.endswith(".svs") else Flavor.TIFF

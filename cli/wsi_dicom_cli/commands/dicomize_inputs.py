@@ -66,10 +66,7 @@ def _looks_like_series(word: str) -> bool:
 
 
 def _open_stored(store: Path | None, series: str, background: tuple[int, int, int] | None) -> Slide:
-    from wsi_dicom.dicom.slide import open_series
-
-    opened = open_store(store)
-    return open_series(opened.files(opened.resolve(series)), background)
+    return open_store(store).open(series, background)
 
 
 def _slides_in(folder: Path, given: Given) -> list[Path | Opener]:

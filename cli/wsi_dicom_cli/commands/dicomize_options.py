@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from wsi_dicom_cli.command import Option
+from wsi_dicom_cli.options import together
+from wsi_dicom_cli.parameter_types import Color, Millimetres
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Given = Mapping[str, Any]
@@ -32,38 +34,6 @@ SAMPLINGS = {"444": (1, 1), "422": (2, 1), "420": (2, 2)}
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-class Color(click.ParamType[tuple[int, int, int]]):
-    """`R,G,B`, each 0 to 255."""
-
-    name = "R,G,B"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) <= 255 for part in parts):
-            self.fail(f"{value!r} is no colour: three numbers from 0 to 255, as in 255,255,255", param, ctx)
-        red, green, blue = (int(part) for part in parts)
-        return red, green, blue
-
-
-class Millimetres(click.ParamType[tuple[float, float]]):
-    """`X` or `X,Y`, above 0."""
-
-    name = "X[,Y]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = [float(part) for part in str(value).split(",")]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (1, 2) or not all(0 < number < 1e6 for number in numbers):
-            self.fail(f"{value!r} is no spacing: one or two numbers of millimetres, as in 0.00025", param, ctx)
-        return numbers[0], numbers[-1]
-
-
 def _print_sample(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value:
         from wsi_dicom.dicom.sample_dataset import sample_dataset
@@ -77,15 +47,6 @@ def _note_openslide(_context: click.Context, _parameter: click.Parameter, value:
         click.echo("note: --openslide is ignored: OpenSlide comes with this program", err=True)
 
 
-def _options(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
-    def decorate(command: Decorated) -> Decorated:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
 _input = partial(click.option, cls=Option, heading="Input")
 _tiles = partial(click.option, cls=Option, heading="Levels and tiles")
 _scale = partial(click.option, cls=Option, heading="Scale and place")
@@ -93,7 +54,7 @@ _metadata = partial(click.option, cls=Option, heading="Metadata")
 _privacy = partial(click.option, cls=Option, heading="Privacy")
 _output = partial(click.option, cls=Option, heading="Output")
 
-source_options: Callable[[Decorated], Decorated] = _options(
+source_options: Callable[[Decorated], Decorated] = together(
     _input(
         "--source",
         metavar="NAME",
@@ -148,7 +109,7 @@ source_options: Callable[[Decorated], Decorated] = _options(
     ),
 )
 
-tile_options: Callable[[Decorated], Decorated] = _options(
+tile_options: Callable[[Decorated], Decorated] = together(
     _tiles("--pyramid/--no-pyramid", help="Build new levels below the finest, down to one tile."),
     _tiles(
         "--smooth/--no-smooth", help="With --pyramid: a 5x5 Gaussian before each halving, not the plain 2x2 average."
@@ -186,7 +147,7 @@ tile_options: Callable[[Decorated], Decorated] = _options(
     _tiles("--thumbnail/--no-thumbnail", default=True, help="Leave out the thumbnail."),
 )
 
-scale_options: Callable[[Decorated], Decorated] = _options(
+scale_options: Callable[[Decorated], Decorated] = together(
     _scale("--spacing", type=Millimetres(), help="Millimetres per pixel of the finest level. [default: the slide's]"),
     _scale("--imaged-width", type=float, metavar="MM", help="Width of the whole picture, instead of --spacing."),
     _scale("--imaged-height", type=float, metavar="MM", help="Height of the whole picture, instead of --spacing."),
@@ -214,7 +175,7 @@ scale_options: Callable[[Decorated], Decorated] = _options(
     ),
 )
 
-metadata_options: Callable[[Decorated], Decorated] = _options(
+metadata_options: Callable[[Decorated], Decorated] = together(
     _metadata("--dataset", type=_FILE, help="JSON file with patient, study, specimen and so on (docs/metadata.md)."),
     _metadata(
         "--sample-dataset/--no-sample-dataset",
@@ -251,7 +212,7 @@ metadata_options: Callable[[Decorated], Decorated] = _options(
     ),
 )
 
-privacy_options: Callable[[Decorated], Decorated] = _options(
+privacy_options: Callable[[Decorated], Decorated] = together(
     _privacy("--deidentify/--no-deidentify", help="Basic profile of DICOM PS3.15; no label, no overview."),
     _privacy(
         "--dates",
@@ -272,7 +233,7 @@ privacy_options: Callable[[Decorated], Decorated] = _options(
     _privacy("--key-file", type=_FILE, help="File with that secret."),
 )
 
-destination_options: Callable[[Decorated], Decorated] = _options(
+destination_options: Callable[[Decorated], Decorated] = together(
     _output(
         "--folder",
         type=click.Path(path_type=Path),

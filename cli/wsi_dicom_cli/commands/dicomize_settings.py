@@ -37,7 +37,7 @@ def source_key(given: Given) -> str | None:
 def reading(given: Given) -> SourceOptions:
     from wsi_dicom.slide import SourceOptions
 
-    return SourceOptions(background=given["color"] or (255, 255, 255), padding=given["padding"])
+    return SourceOptions(color=given["color"], padding=given["padding"])
 
 
 def plan(given: Given) -> PlanOptions:

@@ -3,122 +3,113 @@
 from __future__ import annotations
 
 import json
+import logging
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from wsi_dicom.errors import on_one_line
 from wsi_dicom_cli.command import Command
 from wsi_dicom_cli.options import json_option, open_store, store_option
 
 if TYPE_CHECKING:
-    from wsi_dicom.metadata import OpticalPath
     from wsi_dicom.slide import Slide
+    from wsi_dicom.summary import SlideSummary
+    from wsi_dicom.validation import Finding
 
 
 @click.command(cls=Command)
-@click.argument("slide", metavar="SERIES|FILE")
+@click.argument("slide", metavar="SERIES|PATH")
+@click.option("--patient", is_flag=True, help="Name the patient too, and tell the label's text.")
 @store_option
 @json_option
-def info(slide: str, store: Path | None, as_json: bool) -> None:
-    """Show levels, tiles, spacing, optics and pictures of a series of the store, or of a slide file."""
-    with _opened(slide, store) as opened:
-        told = _told(opened)
+def info(slide: str, patient: bool, store: Path | None, as_json: bool) -> None:
+    """Show what a slide is: levels, tiles, spacing, optics, specimen, scanner, pictures, and what is odd about it.
+
+    SERIES is a series of the store: its UID, its Orthanc identifier, or a unique beginning of either. PATH is a slide
+    file of any kind, or a DICOM series: a file of it, its folder, a zip archive, a DICOMDIR.
+    """
+    from wsi_dicom.summary import summarize
+
+    warnings: list[str] = []
+    with _log_in(warnings):
+        opened, kind = _opened(slide, store)
+    with opened:
+        summary = summarize(opened, patient=patient)
+        findings = _findings(opened)
+    warnings += _oddities(summary)
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        told = {
+            "format": kind,
+            **asdict(summary),
+            "warnings": warnings,
+            "findings": None if findings is None else [asdict(finding) for finding in findings],
+        }
+        click.echo(json.dumps(told, indent=2, default=str))
         return
-    for name, value in told.items():
-        if isinstance(value, list):
-            for number, line in enumerate(value):
-                click.echo(f"{name.rstrip('s')} {number}".ljust(24) + _in_words(line))
-        elif isinstance(value, dict):
-            for key, entry in value.items():
-                click.echo(key.ljust(24) + _in_words(entry))
-        elif value is not None:
-            click.echo(name.replace("_", " ").ljust(24) + str(value))
+    from wsi_dicom_cli.commands.info_text import told_in_lines
+
+    for line in told_in_lines(summary, kind, [*warnings, *_in_a_word(findings or (), slide)]):
+        click.echo(line)
 
 
-def _opened(slide: str, store: Path | None) -> Slide:
-    """A file when there is one of that name, else a series of the store."""
+def _opened(slide: str, store: Path | None) -> tuple[Slide, str]:
+    """A file or folder when there is one of that name, else a series of the store; and the name of its format."""
     path = Path(slide)
-    if path.exists():
-        from wsi_dicom.sources import open_slide
+    if not path.exists():
+        return open_store(store).open(slide), "DICOM"
+    from wsi_dicom.sources import open_slide, recognised
 
-        return open_slide(path)
-    return open_store(store).open(slide)
-
-
-def _told(slide: Slide) -> dict[str, Any]:
-    from wsi_dicom.codecs.transfer_syntaxes import transfer_syntax_name
-
-    pyramid, metadata = slide.pyramid, slide.metadata
-
-    def compression(number: int) -> str:
-        encoding = slide.encoding(number)
-        if encoding is None:
-            return "not storable in DICOM as it is"
-        return f"{transfer_syntax_name(encoding.transfer_syntax)}, {encoding.photometric}"
-
-    levels = []
-    for number, level in enumerate(pyramid.levels):
-        spacing = pyramid.level_spacing(number)
-        levels.append(
-            {
-                "width": level.width,
-                "height": level.height,
-                "tile_width": level.tile_width,
-                "tile_height": level.tile_height,
-                "tiles": level.tile_count,
-                "downsample": round(pyramid.downsample(number), 4),
-                "um_per_pixel": None if spacing is None else [round(side * 1000, 6) for side in spacing],
-                "compression": compression(number),
-            }
-        )
-    return {
-        "slide": slide.name,
-        "bits_per_sample": pyramid.pixel_format.bits,
-        "samples_per_pixel": pyramid.pixel_format.samples,
-        "objective_power": metadata.objective_power,
-        "manufacturer": metadata.manufacturer,
-        "model": metadata.model,
-        "serial_number": metadata.serial_number,
-        "acquired": metadata.acquired.isoformat() if metadata.acquired else None,
-        "slide_identifier": metadata.slide_identifier,
-        "barcode": metadata.barcode,
-        "icc_profile_bytes": len(metadata.icc_profile) if metadata.icc_profile else None,
-        "levels": levels,
-        "focal_planes": pyramid.focal_planes,
-        "focal_spacing_um": pyramid.focal_spacing_um,
-        "optical_paths": [_light(path) for path in metadata.optical_paths] or pyramid.optical_paths,
-        "associated": {
-            flavor.lower(): {"width": image.width, "height": image.height} for flavor, image in slide.associated.items()
-        },
-        "identifiers": dict(metadata.identifiers),
-    }
+    opened = open_slide(path)
+    format_ = recognised(path)
+    return opened, format_.name if format_ else ""
 
 
-def _light(path: OpticalPath) -> dict[str, Any]:
-    return {
-        "identifier": path.identifier,
-        "description": path.description,
-        "fluorescence": path.fluorescence,
-        "excitation_nm": path.excitation_nm,
-        "emission_nm": path.emission_nm,
-        "color": path.color,
-    }
+@contextmanager
+def _log_in(warnings: list[str]) -> Iterator[None]:
+    """What the library warns of meanwhile goes into `warnings`, not to standard error."""
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            warnings.append(on_one_line(record.getMessage()))
+
+    logger, handler = logging.getLogger("wsi_dicom"), Kept(logging.WARNING)
+    logger.addHandler(handler)
+    propagate, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
 
 
-def _in_words(entry: object) -> str:
-    if not isinstance(entry, dict):
-        return str(entry)
-    if "identifier" in entry:
-        waves = [f"{kind} {entry[f'{kind}_nm']:g} nm" for kind in ("excitation", "emission") if entry[f"{kind}_nm"]]
-        kind = "fluorescence" if entry["fluorescence"] else "brightfield"
-        return ", ".join([entry["identifier"], *([entry["description"]] if entry["description"] else []), kind, *waves])
-    words = f"{entry['width']} x {entry['height']}"
-    if "tiles" in entry:
-        words += f", {entry['tiles']} tiles of {entry['tile_width']} x {entry['tile_height']}, {entry['compression']}"
-        if entry["um_per_pixel"]:
-            x, y = entry["um_per_pixel"]
-            words += f", {x:g} um/pixel" if x == y else f", {x:g} x {y:g} um/pixel"
-    return words
+def _findings(slide: Slide) -> list[Finding] | None:
+    """What the headers of a DICOM series break; None for other slides."""
+    from wsi_dicom.dicom.slide import DicomSlide
+    from wsi_dicom.validation import validate_headers
+
+    return validate_headers(slide.instances) if isinstance(slide, DicomSlide) else None
+
+
+def _oddities(summary: SlideSummary) -> Iterator[str]:
+    if not summary.levels[0].um_per_pixel:
+        yield "no pixel spacing is told: nothing can be measured"
+    if summary.dicom and summary.dicom.assumptions:
+        yield summary.dicom.assumptions
+
+
+def _in_a_word(findings: Sequence[Finding], slide: str) -> Iterator[str]:
+    """How many errors there are, and which readers have trouble."""
+    from wsi_dicom.validation import Severity
+
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    readers = dict.fromkeys(finding.reader for finding in findings if finding.reader)
+    told = [f"{errors} error{'s' * (errors != 1)} against the standard"] if errors else []
+    told += [f"trouble for {', '.join(readers)}"] if readers else []
+    if told:
+        yield f"{' and '.join(told)}: run wsi-dicom validate {shlex.quote(slide)}"

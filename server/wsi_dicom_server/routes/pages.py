@@ -58,17 +58,17 @@ async def associated(request: Request) -> Reply:
     if unchanged(request, etag):
         return not_modified(etag)
     body, picture_format = await site.decode(
-        request, lambda: _associated(image) if image is not None else _thumbnail(slide)
+        request, lambda: _associated(slide, image) if image is not None else _thumbnail(slide)
     )
     return picture(body, picture_format.media_type, etag)
 
 
-def _associated(image: AssociatedImage) -> tuple[bytes, PictureFormat]:
+def _associated(slide: Slide, image: AssociatedImage) -> tuple[bytes, PictureFormat]:
     encoded = image.encoded()
     if encoded is not None and encoded.encoding.transfer_syntax == JPEG_BASELINE:
         return jpeg_file(encoded), PictureFormat.JPG
     picture_format = PictureFormat.PNG if image.lossy_method is None else PictureFormat.JPG
-    return encode_picture(image.pixels(), picture_format), picture_format
+    return encode_picture(image.pixels(), picture_format, window=slide.metadata.window), picture_format
 
 
 def _thumbnail(slide: Slide) -> tuple[bytes, PictureFormat]:

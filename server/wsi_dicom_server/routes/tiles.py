@@ -70,8 +70,8 @@ def _negotiated(request: Request, offers: tuple[str, ...]) -> str:
 
 
 def _decoded(slide: Slide, level: int, column: int, row: int, media_type: str) -> bytes:
-    pixels = slide.tile(level, column, row)
-    return encode_picture(pixels, PictureFormat.PNG if media_type == _PNG else PictureFormat.JPG)
+    picture_format = PictureFormat.PNG if media_type == _PNG else PictureFormat.JPG
+    return encode_picture(slide.tile(level, column, row), picture_format, window=slide.metadata.window)
 
 
 def _missing(level: Level, media_type: str) -> bytes:

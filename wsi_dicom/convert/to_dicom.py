@@ -1,27 +1,23 @@
-"""The two flows that the project is for: a slide to a DICOM series, and a series to a TIFF."""
+"""From a slide to a DICOM series."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from wsi_dicom import __version__
 from wsi_dicom.checked import BadTile, CheckedSlide
+from wsi_dicom.convert.observer import Observer, carry_out, usable_cores
 from wsi_dicom.dicom.scale import ScaleOptions
 from wsi_dicom.dicom.settings import DEFAULT_SETTINGS, SeriesSettings
-from wsi_dicom.errors import CorruptInput, InvalidRequest, StoreError
-from wsi_dicom.frames import FrameSink, write_frames
-from wsi_dicom.plan import DICOM, TIFF, Action, ConversionPlan, PlanOptions, expected_bytes, largest_total, make_plan
+from wsi_dicom.errors import CorruptInput, StoreError
+from wsi_dicom.plan import DICOM, Action, ConversionPlan, PlanOptions, expected_bytes, make_plan
 from wsi_dicom.slide import AS_FOUND, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources import open_slide
 from wsi_dicom.stores import SeriesDestination, SeriesRecord
@@ -32,23 +28,6 @@ if TYPE_CHECKING:
     from wsi_dicom.dicom.deidentify import DeidentifyOptions
 
 logger = logging.getLogger(__name__)
-
-
-def usable_cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Observer(Protocol):
-    """Is told how a conversion goes, in the thread that called it."""
-
-    def planned(self, plan: ConversionPlan) -> None:
-        """Once, before the first tile."""
-        ...
-
-    def advanced(self, tiles: int, pixels: int) -> None:
-        """So much was done since the last call."""
-        ...
 
 
 class UidChoice(StrEnum):
@@ -137,7 +116,7 @@ def dicomize(
             largest_part=options.largest_instance,
         )
         with writer.level_sinks() as sinks:
-            _write(checked, plan, sinks, options.threads, folder, observer)
+            carry_out(checked, plan, sinks, options.threads, folder, observer)
         writer.write_associated()
         warnings = (*((scale.warning,) if scale.warning else ()), *writer.warnings)
         try:
@@ -225,70 +204,6 @@ def _attributes(slide: Slide, options: DicomizeOptions) -> Dataset:
     return merged(carried, options.additions or Dataset())
 
 
-@dataclass(frozen=True, slots=True)
-class TiffOptions:
-    """What `dicom2tiff` may be told."""
-
-    plan: PlanOptions = field(default_factory=PlanOptions)
-    threads: int = field(default_factory=usable_cores)
-
-
-def dicom_to_tiff(slide: Slide, output: Path, options: TiffOptions, observer: Observer | None = None) -> ConversionPlan:
-    """Writes `slide` as a tiled, pyramidal TIFF. `output` appears, or is replaced, only when it is complete.
-
-    Raises CorruptInput, CodecError, StoreError.
-    """
-    from wsi_dicom.tiff.writer import Page, TiffWriter
-
-    plan = make_plan(slide, options.plan, TIFF)
-    logger.info("%s: %s", slide.name, plan)
-    pyramid = slide.pyramid
-    with (
-        _staged_beside(output) as staged,
-        TiffWriter(
-            staged,
-            largest_total=sum(largest_total(slide, level) for level in plan.levels),
-            software=f"wsi-dicom {__version__}",
-            acquired=slide.metadata.acquired,
-        ) as writer,
-    ):
-        finest = plan.levels[0].output
-        sinks = [
-            writer.add_page(
-                Page(
-                    level.output,
-                    level.encoding,
-                    plan.pixel_format,
-                    spacing=pyramid.spacing and pyramid.spacing.scaled(*finest.scale(level.output)),
-                    reduced=number > 0,
-                    description=_tiff_description(slide),
-                    icc_profile=slide.metadata.icc_profile,
-                )
-            )
-            for number, level in enumerate(plan.levels)
-        ]
-        _write(slide, plan, sinks, options.threads, staged.parent, observer)
-    return plan
-
-
-def _write(
-    slide: Slide,
-    plan: ConversionPlan,
-    sinks: Sequence[FrameSink],
-    threads: int,
-    scratch: Path,
-    observer: Observer | None,
-) -> None:
-    if observer is not None:
-        observer.planned(plan)
-    progress = _ignore if observer is None else observer.advanced
-    write_frames(slide, plan, sinks, threads=threads, scratch=scratch, progress=progress)
-
-
-def _ignore(tiles: int, pixels: int) -> None:
-    """The progress of a conversion that nobody watches."""
-
-
 def _seed(slide: Slide, plan: ConversionPlan, options: DicomizeOptions, additions: Dataset) -> str:
     """The same text for the same source, plan, options and attributes, and for no other."""
     told = (
@@ -325,43 +240,3 @@ def _fingerprint(slide: Slide) -> str:
         except OSError as error:
             raise CorruptInput(f"{path}: cannot be read: {error.strerror}") from error
     return digest.hexdigest()
-
-
-@contextmanager
-def _staged_beside(output: Path) -> Iterator[Path]:
-    """A path in a private folder beside `output`, whose place the file there takes when the context ends well.
-
-    Of a symbolic link it takes the target's place. Raises InvalidRequest (a folder, a device, a pipe), StoreError.
-    """
-    target = Path(os.path.realpath(output))  # Path.resolve raises RuntimeError in a loop of links
-    if target.is_dir():
-        raise InvalidRequest(f"{output}: is a folder; give the name of a file")
-    if os.path.lexists(target) and not target.is_file():
-        raise InvalidRequest(f"{output}: is not a regular file; give the name of one, or of none yet")
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".wsi-dicom-", dir=target.parent))
-    except OSError as error:
-        raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
-    staged = folder / target.name
-    try:
-        yield staged
-        try:
-            staged.replace(target)
-        except OSError as error:
-            raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(folder)
-
-
-def _tiff_description(slide: Slide) -> str:
-    """What the tags of TIFF have no place for: optics, and the UIDs of the series. Nothing that names a patient."""
-    metadata, spacing = slide.metadata, slide.pyramid.spacing
-    entries = {
-        "Manufacturer": metadata.manufacturer,
-        "Model": metadata.model,
-        "AppMag": f"{metadata.objective_power:g}" if metadata.objective_power else None,
-        "MPP": f"{spacing.x_mm * 1000:.6g}" if spacing else None,
-        **{name: value for name, value in metadata.identifiers.items() if name.endswith("UID")},
-    }
-    told = [f"{name} = {' '.join(value.replace('|', ' ').split())}" for name, value in entries.items() if value]
-    return "|".join([f"wsi-dicom {__version__}", *told])

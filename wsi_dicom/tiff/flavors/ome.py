@@ -1,0 +1,39 @@
+"""OME-TIFF 6: a page for each plane, its coarser levels as SubIFDs, OME-XML in the description of the first page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wsi_dicom.codecs.compression import Compression
+from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
+from wsi_dicom.frames import FrameSink
+from wsi_dicom.plan import Container
+from wsi_dicom.tiff.flavors.ome_document import ome_document
+from wsi_dicom.tiff.flavors.pages import TiffFlavor, TiffSubject, add_picture, level_page, picture_page
+from wsi_dicom.tiff.page import WRITTEN, PlanesSink
+from wsi_dicom.tiff.writer import TiffWriter
+
+
+def _add_pages(writer: TiffWriter, subject: TiffSubject) -> list[FrameSink]:
+    first, *coarser = (level_page(subject, number) for number in range(len(subject.plan.levels)))
+    planes = [
+        writer.add_page(first if number else replace(first, description=ome_document(subject)), coarser)
+        for number in range(len(subject.plan.planes))
+    ]
+    for flavor in subject.plan.associated:
+        add_picture(writer, subject, flavor, picture_page(subject, flavor))
+    return [PlanesSink(pages) for pages in zip(*planes, strict=True)]
+
+
+FLAVOR = TiffFlavor(
+    Container(
+        "OME-TIFF",
+        WRITTEN,
+        frozenset({JPEG_BASELINE}),
+        lossless=Compression.DEFLATE,
+        associated_compression=Compression.LZW,
+        tile_multiple=16,
+        sparse=False,
+    ),
+    _add_pages,
+)
