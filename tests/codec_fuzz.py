@@ -24,6 +24,7 @@ from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 
 WIDTH, HEIGHT = 96, 64
 MEMORY = 3 << 30
+_OF_8_BITS = (Compression.JPEG, Compression.JPEG_XL_RECOMPRESS, Compression.WEBP)
 PER_STREAM = 10
 """Seconds, of which a stream needs a few thousandths."""
 
@@ -38,7 +39,7 @@ def streams() -> Iterator[tuple[Encoding, PixelFormat, bytes]]:
             encodings.append(Encoding(JPEG_EXTENDED, "YBR_FULL_422"))
         for compression in Compression:
             codec = codec_for(compression.transfer_syntax)
-            if pixels.itemsize == 1 or compression not in (Compression.JPEG, Compression.JPEG_XL_RECOMPRESS):
+            if pixels.itemsize == 1 or compression not in _OF_8_BITS:
                 encodings.append(codec.encoding(pixel_format, compression.lossless))
         for encoding in encodings:
             yield encoding, pixel_format, codec_for(encoding.transfer_syntax).encode(pixels, encoding, 80)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
+import click.testing
 import pytest
+from click.testing import CliRunner
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., subprocess.CompletedProcess[str] | click.testing.Result]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -21,6 +26,9 @@ DEBIAN_PACKAGES = {
     "chromium": "chromium",
     "dciodvfy": "dicom3tools",
     "dcentvfy": "dicom3tools",
+    "dcmcjpeg": "dcmtk",
+    "dcmconv": "dcmtk",
+    "dcmdjpeg": "dcmtk",
     "dcmdump": "dcmtk",
     "dcmmkdir": "dcmtk",
     "echoscu": "dcmtk",
@@ -88,6 +96,30 @@ def run(tmp_path: Path) -> Run:
         return done
 
     return start
+
+
+@pytest.fixture
+def run_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """As `run`, in this process: a hundred starts of an interpreter would take minutes."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    log, at_the_end = logging.getLogger(), signal.getsignal(signal.SIGTERM)
+    handlers, level = list(log.handlers), log.level
+
+    def start(*words: object, code: int = 0, **more: str) -> click.testing.Result:
+        (command,) = entry_points(group="console_scripts", name=str(words[0]))
+        environment = {"WSI_DICOM_STORE": str(tmp_path / "store"), "COLUMNS": "200", **more}
+        done = CliRunner().invoke(
+            command.load(), [str(word) for word in words[1:]], prog_name=command.name, env=environment
+        )
+        log.handlers[:] = handlers
+        log.setLevel(level)
+        assert done.exit_code == code, done.output
+        assert code != 2 or len(done.stderr.splitlines()) == 1
+        return done
+
+    yield start
+    signal.signal(signal.SIGTERM, at_the_end)
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ def dciodvfy_errors(name: str | Path, tool: Callable[[str], str]) -> list[str]:
 
 
 def _is_sparse(name: str | Path) -> bool:
-    return bool(pydicom.dcmread(name, stop_before_pixels=True).DimensionOrganizationType == "TILED_SPARSE")
+    return bool(pydicom.dcmread(name, stop_before_pixels=True).get("DimensionOrganizationType") == "TILED_SPARSE")
 
 
 def images(folder: Path) -> dict[str, list[Dataset]]:

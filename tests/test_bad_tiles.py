@@ -181,7 +181,7 @@ def test_other_readers_see_background_in_place_of_the_tile(
     whole: Path, tmp_path: Path, tool: Callable[[str], str]
 ) -> None:
     path = damaged(whole, tmp_path, 0, noise)
-    options = DicomizeOptions(reading=SourceOptions(background=(200, 100, 30)), blank_bad_tiles=True)
+    options = DicomizeOptions(reading=SourceOptions(color=(200, 100, 30)), blank_bad_tiles=True)
     done = dicomize(path, FolderStore(tmp_path / "series"), options)
     assert_conformant(done.outputs, tool)
     with openslide.OpenSlide(done.outputs[0]) as ours, openslide.OpenSlide(whole) as theirs:

@@ -152,6 +152,7 @@ class TestEnd:
     def started(self, tmp_path: Path) -> subprocess.Popen[str]:
         sources = [shutil.copy(LARGE, tmp_path / f"{number}.svs") for number in range(4)]
         words = ["--pyramid", "--compression=jpeg2000", "--reencode", "--verbose", "--store", tmp_path / "store"]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background ignores it
         process = subprocess.Popen(
             [DICOMIZE, *sources, *words, "--threads=2"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

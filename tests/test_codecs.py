@@ -50,7 +50,8 @@ PICTURES = {
     "sliver": np.ascontiguousarray(TISSUE[:1, :7]),
     "pixel": np.ascontiguousarray(TISSUE[:1, :1]),
 }
-ONLY_8_BITS = (Compression.JPEG, Compression.JPEG_XL_RECOMPRESS)
+ONLY_8_BITS = (Compression.JPEG, Compression.JPEG_XL_RECOMPRESS, Compression.WEBP)
+ONLY_COLOUR = (Compression.WEBP,)
 
 
 def pixel_format(pixels: Pixels) -> PixelFormat:
@@ -77,6 +78,7 @@ CASES = [
     for compression in Compression
     for name, picture in PICTURES.items()
     if picture.itemsize == 1 or compression not in ONLY_8_BITS
+    if picture.shape[2] == 3 or compression not in ONLY_COLOUR
 ]
 
 
@@ -84,8 +86,9 @@ CASES = [
 def test_pixels_come_back(compression: Compression, name: str) -> None:
     pixels = PICTURES[name]
     tile = encoded(pixels, compression)
-    padded = EncodedTile(tile.data + b"\0" * (len(tile.data) % 2), tile.encoding)  # as DICOM stores it
-    got = decoded(padded, pixels)
+    if compression.transfer_syntax in syntaxes.KNOWN:
+        tile = EncodedTile(tile.data + b"\0" * (len(tile.data) % 2), tile.encoding)  # as DICOM stores it
+    got = decoded(tile, pixels)
     assert got.dtype == pixels.dtype
     if compression.lossless:
         np.testing.assert_array_equal(got, pixels)

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import config
+from pydicom.dataelem import DataElement
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
+from tests.conftest import Run
 from tests.foreign_series import (
     TILE,
     Picture,
@@ -24,6 +27,8 @@ from tests.foreign_series import (
     save_native,
     sparse,
 )
+from tests.fuzz.dicom_elements import elements
+from tests.fuzz.dicom_specimens import layouts
 from wsi_dicom.dicom.slide import open_series
 from wsi_dicom.errors import CorruptInput, NotFound, UnsupportedFormat, WsiError
 
@@ -153,3 +158,53 @@ def test_meta_information_that_claims_4_gib(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 96 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.filterwarnings("ignore:Found unknown escape sequence")  # pydicom, of what is told here
+@pytest.mark.parametrize("told", ["\x1b[2J\r\nRGB\0", "\u202eRGB", "R" * 60_000])
+def test_what_a_file_says_is_told_as_a_short_line(tmp_path: Path, told: str) -> None:
+    """No terminal obeys it, no log breaks its lines for it."""
+    data = header(Picture(photometric="RGB"))
+    data.SpecificCharacterSet = "ISO_IR 192"
+    data.add(DataElement("PhotometricInterpretation", "UT", told))
+    path = save(tmp_path / "image.dcm", data, ExplicitVRLittleEndian, native_frames(6).tobytes())
+    with pytest.raises(UnsupportedFormat, match=r"image\.dcm has the photometric interpretation ") as raised:
+        open_series([path])
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 1100
+
+
+def test_values_that_make_no_sense_are_not_told_of(run: Run, tmp_path: Path) -> None:
+    """pydicom would log each: they may be of the patient, and hold anything."""
+    data = header(Picture())
+    with config.disable_value_validation():
+        data.PatientBirthDate = "born \x1b[31min 1911"
+        data.StudyDate = "long ago"
+    path = save(tmp_path / "image.dcm", data, JPEGBaseline8Bit, encapsulate(jpeg_frames(6)))
+    told = run("wsi-dicom", "info", path)
+    assert "1911" not in told.stdout + told.stderr
+    assert "long ago" not in told.stderr
+    assert "Invalid value" not in told.stderr
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom says what it thinks of each
+def test_any_element_may_have_a_value_that_does_not_decode(tmp_path: Path) -> None:
+    """pydicom decodes when a value is first looked at, wherever that is."""
+    path = next(layouts()["planes"](tmp_path).glob("*.dcm"))
+    content, refused = path.read_bytes(), []
+    found = [element for element in elements(content) if element.length.code.endswith("H")]
+    for element in found:
+        path.write_bytes(content[: element.begin + 4] + b"ZZ" + content[element.begin + 6 :])
+        try:
+            with open_series([path]) as slide:
+                slide.carried_attributes()
+                for level in range(len(slide.pyramid.levels)):
+                    slide.tile(level, 0, 0)
+                    slide.losses(level)
+                    slide.derivation(level)
+        except WsiError as error:
+            refused.append(element.tag)
+            assert "image.dcm" in str(error)  # noqa: PT017 - both outcomes are right
+    assert len(found) > 30
+    assert 0x00280010 in refused  # Rows
+    assert len(refused) < len(found)

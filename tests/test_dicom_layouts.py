@@ -6,22 +6,33 @@ import struct
 import tempfile
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, encapsulate_extended, get_frame
 from pydicom.filereader import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
-from tests.foreign_series import Picture, header, item, native_frames, per_frame_groups, save, sparse
+from tests.foreign_series import (
+    Picture,
+    header,
+    item,
+    native_frames,
+    per_frame_groups,
+    save,
+    save_native,
+    sparse,
+)
 from wsi_dicom.dicom.slide import open_series
 from wsi_dicom.geometry import Plane
 
 COLUMNS, ROWS, SIDE = 4, 3, 2
 PLACES = [(1 + column * SIDE, 1 + row * SIDE) for row in range(ROWS) for column in range(COLUMNS)]
-SMALL = {"width": COLUMNS * SIDE, "height": ROWS * SIDE, "tile": SIDE}
+SMALL: dict[str, Any] = {"width": COLUMNS * SIDE, "height": ROWS * SIDE, "tile": SIDE}
 
 streams = st.binary(max_size=9).map(lambda data: b"\xff\xd8" + data.replace(b"\xff", b"\xfe") + b"\xff\xd9")
 
@@ -59,6 +70,9 @@ def test_offset_tables(drawn: tuple[list[bytes], bytes, tuple[bytes, ...]]) -> N
     with tempfile.TemporaryDirectory() as folder:
         picture = Picture(**SMALL, frames=len(frames))
         path = save(Path(folder) / "image.dcm", header(picture), picture.syntax, value, tables)
+        with open_series([path]) as slide:
+            rows = [tile for row in range(ROWS) for tile in slide.encoded_row(0, row)]
+            assert [tile.data for tile in rows if tile is not None] == frames
         with open_series([path]) as slide:
             for number, (column, row) in enumerate(slide.pyramid.base.tiles()):
                 tile = slide.encoded_tile(0, column, row)
@@ -123,3 +137,67 @@ def test_sparse_layouts(items: list[Dataset], delimited: bool, syntax: str) -> N
                     assert slide.absent(0, column, row, plane) is (shown is None)
                     if shown is not None:
                         assert np.array_equal(slide.tile(0, column, row, plane), shown)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_planes_of_a_level_of_one_tile(tmp_path: Path, parts: int) -> None:
+    """The apex of a pyramid with three focal planes: each frame tells its depth, also when it is alone in its part."""
+    frames, depths, uid, series = native_frames(3, SIDE), [1.0, -0.5, 0.25], generate_uid(), generate_uid()
+    files = []
+    for number, numbers in enumerate(np.array_split(np.arange(3), parts), start=1):
+        items = per_frame_groups([(1, 1)] * len(numbers), z_um=[depths[n] for n in numbers])
+        picture = sparse(Picture(SIDE, SIDE, SIDE, photometric="RGB", series_uid=series), items)
+        if parts > 1:
+            picture.attributes |= {"ConcatenationUID": uid, "InConcatenationNumber": number}
+            picture.attributes |= {"ConcatenationFrameOffsetNumber": int(numbers[0])}
+        pixels = frames[numbers].tobytes()
+        files.append(save(tmp_path / f"{number}.dcm", header(picture), ExplicitVRLittleEndian, pixels))
+    with open_series(files) as slide:
+        assert slide.pyramid.focal_planes == 3
+        for focal, depth in enumerate(sorted(depths)):
+            assert np.array_equal(slide.tile(0, 0, 0, Plane(0, focal)), frames[depths.index(depth)])
+
+
+def test_the_only_frame_need_not_tell_where_it_is(tmp_path: Path) -> None:
+    items = per_frame_groups([(1, 1)])
+    del items[0].PlanePositionSlideSequence[0].RowPositionInTotalImagePixelMatrix
+    items[0].FrameContentSequence[0].FrameComments = "all there is"
+    picture = sparse(Picture(SIDE, SIDE, SIDE, photometric="RGB"), items)
+    frames = native_frames(1, SIDE)
+    with open_series([save(tmp_path / "a.dcm", header(picture), ExplicitVRLittleEndian, frames.tobytes())]) as slide:
+        assert np.array_equal(slide.tile(0, 0, 0), frames[0])
+
+
+def test_a_path_that_all_frames_share(tmp_path: Path) -> None:
+    """Two instances describe both optical paths, and tell theirs in the shared groups, positions in the others."""
+    series, files, frames = generate_uid(), [], native_frames(2 * len(PLACES), SIDE).reshape(2, -1, SIDE, SIDE, 3)
+    for number, name in enumerate(("BLUE", "A")):
+        shared, paths = Dataset(), [Dataset(), Dataset(), Dataset()]
+        for item_, told in zip(paths, (name, "A", "BLUE"), strict=True):
+            item_.OpticalPathIdentifier = told
+        shared.OpticalPathIdentificationSequence = paths[:1]
+        attributes = {"OpticalPathSequence": paths[1:], "SharedFunctionalGroupsSequence": [shared]}
+        picture = sparse(
+            Picture(**SMALL, photometric="RGB", series_uid=series, attributes=attributes), per_frame_groups(PLACES)
+        )
+        pixels = frames[number].tobytes()
+        files.append(save(tmp_path / f"{name}.dcm", header(picture), ExplicitVRLittleEndian, pixels))
+    with open_series(files) as slide:
+        assert [path.identifier for path in slide.metadata.optical_paths] == ["A", "BLUE"]
+        assert np.array_equal(slide.tile(0, 1, 0, Plane(0, 0)), frames[1][1])
+        assert np.array_equal(slide.tile(0, 1, 0, Plane(1, 0)), frames[0][1])
+
+
+def test_more_layouts_of_items_than_are_learned(tmp_path: Path) -> None:
+    """Nearly every item has another; as of some item they are walked, one by one."""
+    side = 36
+    places = [(1 + column * SIDE, 1 + row * SIDE) for row in range(side) for column in range(side)]
+    items = per_frame_groups(places)
+    for number, frame in enumerate(items):
+        frame.FrameContentSequence[0].FrameComments = "a" * (2 * (number // side))
+        frame.PlanePositionSlideSequence[0].ImageComments = "b" * (2 * (number % side))
+    picture = sparse(Picture(side * SIDE, side * SIDE, SIDE), items)
+    frames = native_frames(len(items), SIDE)
+    with open_series([save_native(tmp_path / "image.dcm", picture, frames)]) as slide:
+        for number, (column, row) in enumerate(slide.pyramid.base.tiles()):
+            assert np.array_equal(slide.tile(0, column, row), frames[number])

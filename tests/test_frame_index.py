@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
@@ -25,6 +26,11 @@ NO_TABLE = item(b"")
 def encoded(slide: DicomSlide) -> list[bytes]:
     tiles = [slide.encoded_tile(0, column, row) for column, row in slide.pyramid.base.tiles()]
     return [b"" if tile is None else tile.data for tile in tiles]
+
+
+def in_rows(slide: DicomSlide) -> list[bytes]:
+    rows = [slide.encoded_row(0, row) for row in range(slide.pyramid.base.rows)]
+    return [b"" if tile is None else tile.data for row in rows for tile in row]
 
 
 def offsets(items: list[bytes]) -> list[int]:
@@ -72,7 +78,10 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_frames_are_found(write: Callable[..., Path], layout: str) -> None:
-    with open_series([write(LAYOUTS[layout])]) as slide:
+    path = write(LAYOUTS[layout])
+    with open_series([path]) as slide:
+        assert in_rows(slide) == FRAMES
+    with open_series([path]) as slide:
         assert encoded(slide) == FRAMES
         assert encoded(slide)[::-1] == FRAMES[::-1]
         assert slide.stored_bytes(0) >= sum(map(len, FRAMES))
@@ -87,6 +96,7 @@ def test_pydicom_agrees_on_the_layouts(write: Callable[..., Path]) -> None:
 
 def test_extended_offset_table(write: Callable[..., Path]) -> None:
     with open_series([write(*encapsulate_extended(FRAMES))]) as slide:
+        assert in_rows(slide) == FRAMES
         assert encoded(slide) == FRAMES
 
 
@@ -100,7 +110,21 @@ def test_extended_table_of_nonsense(write: Callable[..., Path]) -> None:
     pixel_data, _, lengths = encapsulate_extended(FRAMES)
     nonsense = struct.pack("<6Q", 0, 1 << 62, 5, (1 << 64) - 1, 0, 8)
     with open_series([write(pixel_data, nonsense, lengths)]) as slide:
+        assert in_rows(slide) == FRAMES
         assert encoded(slide) == FRAMES
+
+
+def test_rows_of_large_and_small_frames(tmp_path: Path) -> None:
+    """What is read at once holds several of the small ones, and less than one of the large."""
+    side = 432
+    noise = jpeg_frames(50, side)  # the later, the larger
+    blank = bytes(imagecodecs.jpeg8_encode(np.zeros((side, side, 3), np.uint8), level=50))
+    frames = [noise[49], blank, noise[0], noise[48], *[blank] * 3, *noise[:5]]
+    assert len(noise[48]) > 1 << 18
+    picture = Picture(12 * side, side, side, frames=12)
+    path = save(tmp_path / "image.dcm", header(picture), picture.syntax, encapsulate(frames))
+    with open_series([path]) as slide:
+        assert in_rows(slide) == frames
 
 
 @pytest.mark.parametrize("has_table", [True, False])
@@ -123,7 +147,7 @@ def test_padding_is_taken_off_and_nothing_else(write: Callable[..., Path]) -> No
 def test_empty_item_is_a_missing_tile(write: Callable[..., Path]) -> None:
     items = [*ITEMS[:2], item(b""), *ITEMS[3:]]
     with open_series([write(table(offsets(items)) + b"".join(items))]) as slide:
-        assert encoded(slide) == [*FRAMES[:2], b"", *FRAMES[3:]]
+        assert encoded(slide) == in_rows(slide) == [*FRAMES[:2], b"", *FRAMES[3:]]
         assert slide.encoded_tile(0, 2, 0) is None
         assert (slide.tile(0, 2, 0) == 255).all()
 

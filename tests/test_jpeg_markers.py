@@ -16,7 +16,15 @@ from PIL import Image
 from skimage.data import immunohistochemistry
 
 from wsi_dicom.codecs import jpeg2000_markers
-from wsi_dicom.codecs.jpeg_markers import body_offset, end_of_stream, join_strips, parse_header, tables_prefix
+from wsi_dicom.codecs.jpeg_markers import (
+    body_offset,
+    end_of_stream,
+    join_strips,
+    parse_header,
+    tables_prefix,
+    with_density,
+    with_icc_profile,
+)
 from wsi_dicom.errors import CodecError
 
 PICTURE: np.ndarray = immunohistochemistry()  # type: ignore[no-untyped-call]
@@ -249,3 +257,58 @@ def test_other_bytes_are_refused(data: bytes) -> None:
     for parse in (parse_header, jpeg2000_markers.parse_header):
         with pytest.raises(CodecError):
             parse(data)
+
+
+def profile_of(size: int) -> bytes:
+    """Pillow takes any bytes for a profile."""
+    return np.random.default_rng(size).integers(0, 256, size, np.uint8).tobytes()
+
+
+class TestIccProfile:
+    @pytest.mark.parametrize("size", [1, 588, 65519, 65520, 200_000, 255 * 65519])
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"keep_rgb": True}, {"comment": b"\xff\xda"}])
+    def test_pillow_reads_it_back(self, size: int, options: dict[str, Any]) -> None:
+        plain, profile = pillow(PICTURE[:40, :50], **options), profile_of(size)
+        made = with_icc_profile(plain, profile)
+        with Image.open(io.BytesIO(made)) as opened, Image.open(io.BytesIO(plain)) as before:
+            assert opened.info.pop("icc_profile") == profile
+            assert opened.info == before.info
+            np.testing.assert_array_equal(np.asarray(opened), np.asarray(before))
+
+    def test_as_pillow_writes_it(self) -> None:
+        profile = profile_of(150_000)
+        assert with_icc_profile(pillow(PICTURE), profile) == pillow(PICTURE, icc_profile=profile)
+
+    def test_it_replaces_another(self) -> None:
+        profile, exif = profile_of(3000), Image.Exif()
+        exif[0x010E] = "kept"
+        made = with_icc_profile(pillow(PICTURE, icc_profile=profile_of(70_000), exif=exif), profile)
+        assert made.count(b"ICC_PROFILE\0") == 1
+        with Image.open(io.BytesIO(made)) as opened:
+            assert opened.info["icc_profile"] == profile
+            assert opened.getexif()[0x010E] == "kept"
+
+    def test_a_stream_without_jfif(self) -> None:
+        made = with_icc_profile(silent_rgb(PICTURE), b"profile")
+        assert Image.open(io.BytesIO(made)).info["icc_profile"] == b"profile"
+
+    def test_too_long(self) -> None:
+        with pytest.raises(CodecError, match="an ICC profile of 16707346 bytes; JPEG holds 16707345"):
+            with_icc_profile(pillow(PICTURE), bytes(255 * 65519 + 1))
+
+    @pytest.mark.parametrize("data", [b"", b"PNG", SOI, SOI + EOI, pillow(PICTURE)[:300]])
+    def test_no_jpeg(self, data: bytes) -> None:
+        with pytest.raises(CodecError):
+            with_icc_profile(data, b"profile")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("options", [{}, {"dpi": (300, 300)}])
+def test_density(mode: str, options: dict[str, Any]) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(PICTURE).convert(mode).save(stream, "jpeg", **options)
+    made = with_density(stream.getvalue(), 39604, 65535)
+    with Image.open(io.BytesIO(made)) as opened, Image.open(stream) as before:
+        assert (opened.info["jfif_unit"], opened.info["jfif_density"]) == (2, (39604, 65535))
+        assert opened.info["dpi"] == pytest.approx((39604 * 2.54, 65535 * 2.54))
+        np.testing.assert_array_equal(np.asarray(opened), np.asarray(before))

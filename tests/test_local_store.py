@@ -21,7 +21,6 @@ from pydicom.filereader import dcmread
 from tests.contracts.store_contract import StoreContract, check_whole, start, write_series
 from wsi_dicom.convert import DicomizeOptions, UidChoice, dicomize
 from wsi_dicom.errors import CorruptInput, NotFound, StoreError, UnsupportedFormat
-from wsi_dicom.plan import ConversionPlan
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom.stores.staging import staging_folder
 
@@ -289,7 +288,7 @@ def test_failing_dicomize_makes_nothing(tmp_path: Path, option: str) -> None:
 
 def test_stored_already_is_told_before_the_conversion(store: LocalStore, slides: Path) -> None:
     class Watch:
-        def planned(self, plan: ConversionPlan) -> None:
+        def planned(self, pixels: int) -> None:
             pytest.fail("the conversion began")
 
         def advanced(self, tiles: int, pixels: int) -> None:

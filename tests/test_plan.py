@@ -18,7 +18,6 @@ from wsi_dicom.geometry import Level, PixelFormat, Pyramid
 from wsi_dicom.plan import (
     DICOM,
     LARGEST_TILE,
-    TIFF,
     Action,
     Container,
     ConversionPlan,
@@ -29,6 +28,9 @@ from wsi_dicom.plan import (
     raw_bytes,
 )
 from wsi_dicom.slide import Encoding
+from wsi_dicom.tiff.flavors import generic
+
+TIFF = generic.FLAVOR.container
 
 FORMATS = st.builds(PixelFormat, st.sampled_from([1, 3]), st.sampled_from([8, 16]))
 STORED = {
@@ -77,8 +79,10 @@ def planned(slide: ArraySlide, options: PlanOptions, container: Container = DICO
     try:
         return make_plan(slide, options, container)
     except CodecError:
-        assert slide.pyramid.pixel_format.bits == 16
-        assert options.compression is Compression.JPEG
+        assert options.compression is not None
+        if options.compression.transfer_syntax in container.transfer_syntaxes:
+            assert options.compression in (Compression.JPEG, Compression.WEBP)
+            assert slide.pyramid.pixel_format != PixelFormat(3, 8)
         assume(False)
         raise
 

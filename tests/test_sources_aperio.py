@@ -253,7 +253,7 @@ def test_missing_tiles_are_white(tmp_path: Path, cmu: Path) -> None:
         assert slide.tile(0, column, row).min() == 255
         assert slide.encoded_tile(0, column - 1, row) is not None
         assert not slide.sparse
-    with open_slide(path, options=SourceOptions(background=(230, 231, 232))) as slide:
+    with open_slide(path, options=SourceOptions(color=(230, 231, 232))) as slide:
         assert (slide.tile(0, column, row) == [230, 231, 232]).all()
 
 

@@ -151,7 +151,7 @@ def test_the_form_that_the_server_takes_is_remembered(server: Server, signs_path
 
 @pytest.mark.parametrize("compression", WindowFormat)
 def test_pixels(server: Server, compression: WindowFormat) -> None:
-    with open_cytomine(image(server, compression=compression), SourceOptions(background=(7, 8, 9))) as slide:
+    with open_cytomine(image(server, compression=compression), SourceOptions(color=(7, 8, 9))) as slide:
         for column, row in slide.pyramid.base.tiles():
             region = slide.pyramid.base.tile_region(column, row)
             window = server.picture.crop((region.x, region.y, region.right, region.bottom))
@@ -193,7 +193,7 @@ def test_kinds_of_png(server: Server, mode: str) -> None:
         server.picture = server.picture.convert(mode)
     if mode in ("LA", "RGBA"):
         server.picture.putalpha(Image.linear_gradient("L").resize(server.picture.size))
-    with open_cytomine(image(server, compression=WindowFormat.PNG), SourceOptions(background=(90, 90, 90))) as slide:
+    with open_cytomine(image(server, compression=WindowFormat.PNG), SourceOptions(color=(90, 90, 90))) as slide:
         tile = slide.tile(0, 2, 1)[:188, :276]
     window = server.picture.crop((1024, 512, 1300, 700))
     if mode in ("LA", "RGBA"):

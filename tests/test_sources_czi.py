@@ -112,7 +112,7 @@ def test_colour(tmp_path: Path, kind: Any) -> None:
         assert slide.pyramid.pixel_format == PixelFormat(3, 8 * np.dtype(kind).itemsize)
         assert slide.metadata.optical_paths[0].fluorescence is False
         assert_scenes(slide, kind)
-    with open_slide(path, options=SourceOptions(background=(10, 20, 30))) as slide:
+    with open_slide(path, options=SourceOptions(color=(10, 20, 30))) as slide:
         assert slide.tile(0, 1, 0)[0, -1].tolist() == [
             value * (257 if kind == np.uint16 else 1) for value in (10, 20, 30)
         ]

@@ -210,7 +210,7 @@ def test_absent_tiles_have_the_recommended_colour(tmp_path: Path, colour: tuple[
         assert tile.shape == (TILE, TILE, 3)
         np.testing.assert_allclose(tile.astype(int), np.broadcast_to(expected, tile.shape), atol=2)
         assert slide.carried_attributes().RecommendedAbsentPixelCIELabValue == lab_words(*colour)
-    with open_slide(path, options=SourceOptions(background=(9, 8, 7))) as slide:
+    with open_slide(path, options=SourceOptions(color=(9, 8, 7))) as slide:
         assert tuple(slide.tile(0, 1, 1)[3, 3]) == (9, 8, 7)
         assert "RecommendedAbsentPixelCIELabValue" not in slide.carried_attributes()
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pydicom.encaps import encapsulate
 from pydicom.filereader import dcmread
+from pydicom.uid import JPEGBaseline8Bit
 
-from tests.foreign_series import Picture, native_frames, save_native
+from tests.foreign_series import Picture, header, jpeg_frames, native_frames, save, save_native
 from wsi_dicom.dicom.slide import open_series
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.sources import open_slide
@@ -37,7 +40,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     assert not list(folder.iterdir())
 
 
-def zipped(path: Path, members: dict[str, Path | bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+def zipped(path: Path, members: Mapping[str, Path | bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, content if isinstance(content, bytes) else content.read_bytes())
@@ -91,6 +94,30 @@ def test_broken_archives(tmp_path: Path, temporary: Path, cut: int) -> None:
     path = zipped(tmp_path / "broken.zip", {"image.dcm": source})
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(CorruptInput, match=r"broken\.zip"):
+        open_slide(path)
+
+
+def test_an_archive_is_named_by_what_is_said_of_its_files(tmp_path: Path, temporary: Path) -> None:
+    source = save_native(tmp_path / "image.dcm", Picture(), native_frames(6))
+    with pytest.raises(CorruptInput, match=r"slide\.zip/1/image\.dcm is truncated"):
+        open_slide(zipped(tmp_path / "slide.zip", {"README": b"hello", "image.dcm": source.read_bytes()[:-1]}))
+    save(source, header(Picture()), JPEGBaseline8Bit, encapsulate(jpeg_frames(5), has_bot=False))
+    with (
+        open_slide(zipped(tmp_path / "slide.zip", {"image.dcm": source})) as slide,
+        pytest.raises(CorruptInput, match=r"slide\.zip/0/image\.dcm has 5 fragments for 6 frames"),
+    ):
+        slide.tile(0, 2, 1)
+
+
+def test_an_archive_whose_directory_leads_before_its_beginning(tmp_path: Path, temporary: Path) -> None:
+    source = save_native(tmp_path / "image.dcm", Picture(), native_frames(6))
+    path = zipped(tmp_path / "slide.zip", {"image.dcm": source})
+    content = bytearray(path.read_bytes())
+    end = content.index(b"PK\x05\x06")
+    (start,) = struct.unpack_from("<I", content, end + 16)
+    struct.pack_into("<I", content, end + 16, start + 9)  # so that all begins 9 bytes earlier
+    path.write_bytes(content)
+    with pytest.raises(CorruptInput, match=r"slide\.zip is a zip archive that cannot be read: its directory is wrong"):
         open_slide(path)
 
 
@@ -158,6 +185,17 @@ def test_a_medium_with_a_file_missing(medium: Path) -> None:
     first.unlink()
     with pytest.raises(CorruptInput, match=rf"refers to .*{first.name}, which is missing"):
         open_slide(medium)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value|The value length|A value of type")  # pydicom, of what is told here
+@pytest.mark.parametrize("name", ["A" * 300, ["A" * 200] * 30], ids=["name", "path"])
+def test_a_medium_with_names_that_are_too_long(medium: Path, name: str | list[str]) -> None:
+    directory = dcmread(medium / "DICOMDIR")
+    record = next(record for record in directory.DirectoryRecordSequence if "ReferencedFileID" in record)
+    record.ReferencedFileID = name
+    directory.save_as(medium / "DICOMDIR")
+    with pytest.raises(CorruptInput, match=r"DICOMDIR refers to A.*, which is missing"):
+        open_slide(medium / "DICOMDIR")
 
 
 def test_damaged_directories(medium: Path) -> None:

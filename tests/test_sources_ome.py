@@ -345,7 +345,7 @@ def test_missing_tiles_are_dark_in_fluorescence(tmp_path: Path, c: int, expected
         assert slide.absent(0, 0, 0)
         assert np.all(slide.tile(0, 0, 0) == expected)
         assert np.array_equal(slide.tile(0, 1, 0).squeeze(), pages[0][:64, 64:])
-    with open_slide(path, options=SourceOptions(background=(9, 9, 9))) as slide:
+    with open_slide(path, options=SourceOptions(color=(9, 9, 9))) as slide:
         assert np.all(slide.tile(0, 0, 0) == (9 if c == 3 else 0))
 
 

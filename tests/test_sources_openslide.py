@@ -209,7 +209,7 @@ class TestMiraxWithStagePositions(SourceContract):
 
     def test_transparency_is_composed_exactly(self, path: Path) -> None:
         background = (240, 130, 3)
-        with FORMAT.open(path, SourceOptions(background=background)) as slide, openslide.OpenSlide(path) as other:
+        with FORMAT.open(path, SourceOptions(color=background)) as slide, openslide.OpenSlide(path) as other:
             partly = 0
             for level, grid in enumerate(slide.pyramid.levels):
                 for column, row in grid.tiles():
@@ -238,7 +238,7 @@ def test_mirax_stored_as_jpeg_is_lossy(tmp_path: Path) -> None:
 
 
 def test_background_is_chosen(mirax: Mirax) -> None:
-    with open_slide(mirax.path, options=SourceOptions(background=(1, 2, 3))) as slide:
+    with open_slide(mirax.path, options=SourceOptions(color=(1, 2, 3))) as slide:
         assert (slide.tile(0, 3, 0) == (1, 2, 3)).all()
 
 

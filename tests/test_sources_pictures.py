@@ -235,12 +235,12 @@ def test_what_is_transparent_shows_the_background(kind: str, background: tuple[i
     whitest = np.iinfo(pixels.dtype).max
     opacity = pixels[:, :, 3:] / whitest
     exact = pixels[:, :, :3] * opacity + (1 - opacity) * np.array(background) * (whitest / 255)
-    assert np.abs(whole(written(stored, background=background)) - exact).max() <= 0.5001
+    assert np.abs(whole(written(stored, color=background)) - exact).max() <= 0.5001
 
 
 def test_png_with_one_transparent_colour(written) -> None:
     red, green, blue = (int(sample) for sample in TISSUE[7, 9])
-    pixels = whole(written(saved(TISSUE, "PNG", transparency=(red, green, blue)), background=(1, 2, 3)))
+    pixels = whole(written(saved(TISSUE, "PNG", transparency=(red, green, blue)), color=(1, 2, 3)))
     clear = np.equal(TISSUE, (red, green, blue)).all(axis=2)
     assert (pixels[clear] == (1, 2, 3)).all()
     assert np.array_equal(pixels[~clear], TISSUE[~clear])
@@ -393,7 +393,7 @@ def test_damaged_pictures_raise_nothing_but_our_errors(kind: str, written) -> No
 
 class TestPadding:
     def test_pictures_grow_to_a_multiple(self, written) -> None:
-        slide = written(saved(TISSUE, "PNG"), padding=128, background=(9, 8, 7))
+        slide = written(saved(TISSUE, "PNG"), padding=128, color=(9, 8, 7))
         assert (slide.pyramid.base.width, slide.pyramid.base.height) == (512, 384)
         pixels = whole(slide)
         assert np.array_equal(pixels[:300, :500], TISSUE)
@@ -401,7 +401,7 @@ class TestPadding:
         assert (pixels[:, 500:] == (9, 8, 7)).all()
 
     def test_gray_of_16_bits(self, written) -> None:
-        pixels = whole(written(imagecodecs.png_encode(DEEP_GRAY), padding=301, background=(255, 255, 255)))
+        pixels = whole(written(imagecodecs.png_encode(DEEP_GRAY), padding=301, color=(255, 255, 255)))
         assert pixels.shape == (301, 602, 1)
         assert np.array_equal(pixels[:300, :500, 0], DEEP_GRAY)
         assert (pixels[300] == 65535).all()

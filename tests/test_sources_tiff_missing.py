@@ -22,7 +22,7 @@ from wsi_dicom.sources import open_slide
 @pytest.mark.parametrize(("gray", "seen"), [(False, [10, 200, 30]), (True, [124])])
 def test_background_is_as_wished(tmp_path: Path, gray: bool, seen: list[int]) -> None:
     """Of a missing tile, of what is transparent, and beyond the edges of a turned picture."""
-    options = SourceOptions(background=(10, 200, 30))
+    options = SourceOptions(color=(10, 200, 30))
     pixels = np.dstack([GRAY, FADING]) if gray else RGBA
     path = tmp_path / "alpha.tif"
     tifffile.imwrite(
@@ -68,7 +68,7 @@ def test_a_tile_that_no_level_has_is_background(halved: Path) -> None:
     drop_tiles(halved, 0, [0, 1, 7, 8, 14, 15, 21, 22, 30])
     drop_tiles(halved, 1, [0, 4])
     drop_tiles(halved, 2, [0])
-    with open_slide(halved, options=SourceOptions(background=(1, 2, 3))) as slide:
+    with open_slide(halved, options=SourceOptions(color=(1, 2, 3))) as slide:
         assert not slide.sparse, "9 of 42"
         for level, height in ((0, 64), (1, 64)):
             assert (slide.tile(level, 0, 0)[:height] == [1, 2, 3]).all()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.filereader import dcmread
 
 from tests.contracts.store_contract import check_whole, start, write_series
 from wsi_dicom.errors import StoreError
@@ -42,6 +43,21 @@ def test_rebuild_leaves_damaged_series_out(store: LocalStore, tmp_path: Path, ca
     assert list(store.search()) == [good]
     assert str(bad.folder) in caplog.text
     assert "1.2.3" in caplog.text
+
+
+def test_rebuild_where_instances_disagree(store: LocalStore, tmp_path: Path) -> None:
+    """The files lie under other names then, and so in another order."""
+    for order in (1, -1):
+        files = write_series(tmp_path / f"in{order}")
+        for number, path in enumerate(files[::order]):
+            data = dcmread(path)
+            data.SOPInstanceUID = f"1.2.{number}"
+            data.ContainerIdentifier = f"S24-{number}"
+            data.save_as(path)
+        store.add(files)
+    before = {record.series_uid: record for record in store.search()}
+    assert store.rebuild() == len(before) == 2
+    assert {record.series_uid: record for record in store.search()} == before
 
 
 def test_lost_index_comes_back(store: LocalStore, tmp_path: Path) -> None:

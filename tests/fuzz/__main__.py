@@ -1,7 +1,7 @@
-"""Breaks small slides of every kind and converts them: `python -m tests.fuzz --count 10000 --jobs 2`.
+"""Breaks small slides of every kind, and converts or reads them: `python -m tests.fuzz --count 10000 --jobs 2`.
 
-Each must become a valid series or be refused in one line, in bounded time and memory, and leave nothing behind. What
-does otherwise is printed, kept in a folder, and makes the command exit with 1.
+Each must become a valid series, or show its tiles, or be refused in one line, in bounded time and memory, and leave
+nothing behind. What does otherwise is printed, kept in a folder, and makes the command exit with 1.
 """
 
 from __future__ import annotations

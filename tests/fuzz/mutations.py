@@ -1,4 +1,4 @@
-"""Ways of breaking a file: bytes, numbers in binary and in text, pieces put elsewhere, and the fields of TIFF."""
+"""Ways of breaking a file: bytes, numbers in binary and in text, pieces put elsewhere, and what is known of formats."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import tifffile
 
 from tests.codec_fuzz import broken
+from tests.fuzz.containers import with_member_broken
+from tests.fuzz.dicom_elements import is_dicom
+from tests.fuzz.dicom_mutations import with_element_broken
+from tests.fuzz.numbers import TEXTS, Number, with_number
+from wsi_dicom.sources.zipped import is_zip
 
-NUMBERS = (0, 1, 2, 3, 8, 127, 128, 255, 256, 4096, 65535, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63)
-"""Where programs go wrong."""
-TEXTS = (b"0", b"1", b"-1", b"9", b"99999", b"1e9", b"1e999", b"nan", b"inf", b".", b"x", b"\0", b"\xff", b"<", b"")
 _RUN = 2048  # bytes, at most
-
-
-class Number(NamedTuple):
-    """A number in a file, in the struct code of its type and byte order."""
-
-    offset: int
-    code: str
 
 
 def tiff_numbers(path: Path) -> list[Number]:
@@ -45,10 +40,17 @@ def tiff_numbers(path: Path) -> list[Number]:
 
 
 def mutated(data: bytes, fields: Sequence[Number], dice: random.Random) -> bytes:
-    """`data` broken once, or a few times; half of the time in one of its `fields`, where it has any."""
+    """`data` broken once, or a few times; more often than not where its format says that something lies.
+
+    `fields`: numbers that may be broken on purpose.
+    """
     for _ in range(dice.choice((1, 1, 1, 2, 5))):
-        if fields and dice.random() < 0.5:
-            data = _with_number(data, *dice.choice(fields), dice)
+        if is_dicom(data) and dice.random() < 0.75:
+            data = with_element_broken(data, dice)
+        elif is_zip(data) and dice.random() < 0.75:
+            data = with_member_broken(data, dice, mutated)
+        elif fields and dice.random() < 0.5:
+            data = with_number(data, dice.choice(fields), dice)
         elif data:
             data = dice.choice((_by_bytes, _with_run, _with_piece, _with_some_number, _with_text))(data, dice)
     return data
@@ -75,24 +77,15 @@ def _with_piece(data: bytes, dice: random.Random) -> bytes:
 def _with_some_number(data: bytes, dice: random.Random) -> bytes:
     """A number, as there may be one anywhere, more often near the beginning."""
     offset = int(len(data) * dice.random() ** dice.choice((1, 4)))
-    return _with_number(data, offset, dice.choice("<>") + dice.choice("BHIQ"), dice)
-
-
-def _with_number(data: bytes, offset: int, code: str, dice: random.Random) -> bytes:
-    size = struct.calcsize(code)
-    if offset + size > len(data):  # what was there is cut off
-        return data
-    (old,) = struct.unpack_from(code, data, offset)
-    new = dice.choice((dice.choice(NUMBERS), old + 1, old - 1, old * 2, old // 2, old ^ 1 << dice.randrange(8 * size)))
-    return data[:offset] + struct.pack(code, new % (1 << 8 * size)) + data[offset + size :]
+    return with_number(data, Number(offset, dice.choice("<>") + dice.choice("BHIQ")), dice)
 
 
 def _with_text(data: bytes, dice: random.Random) -> bytes:
     """A number that is written out, changed; of the same length as a rule, so that all else stays in its place."""
-    written = [match.span() for match in re.finditer(rb"(?<![\w.])-?\d[\d.]*(?![\w.])", data[: 1 << 20])]
-    if not written:
+    found = [match.span() for match in re.finditer(rb"(?<![\w.])-?\d[\d.]*(?![\w.])", data[: 1 << 20])]
+    if not found:
         return data
-    begin, end = dice.choice(written)
+    begin, end = dice.choice(found)
     text = dice.choice(TEXTS)
     if dice.random() < 0.8:
         text = text[: end - begin].rjust(end - begin, b"0" if text.isdigit() else b" ")

@@ -15,7 +15,6 @@ import tifffile
 
 from benchmarks.build_ndpi import SLONG, NdpiPage, encode_stripes, tissue, write_ndpi
 from tests import (
-    foreign_series,
     test_sources_aperio,
     test_sources_czi,
     test_sources_huron,
@@ -29,6 +28,8 @@ from tests import (
     test_sources_trestle,
     test_sources_ventana,
 )
+from tests.fuzz import dicom_specimens
+from tests.fuzz.trial import COMPRESSIONS
 from tests.test_sources_openslide import Mirax, write_vms, write_vmu
 from tests.vendor_tiffs import drop_tiles, picture
 from wsi_dicom.codecs.compression import Compression
@@ -129,17 +130,6 @@ def _in(compression: Compression, **more: Any) -> DicomizeOptions:
     return DicomizeOptions(plan=plan, uids=UidChoice.DETERMINISTIC, **more)
 
 
-def _foreign_sparse(folder: Path) -> Path:
-    """Some frames of another writer's, with their positions."""
-    described = foreign_series.Picture(frames=3)
-    positions = [(1, 1), (1 + foreign_series.TILE, 1), (1, 1 + foreign_series.TILE)]
-    groups = foreign_series.per_frame_groups(positions)
-    foreign_series.save_native(
-        folder / "image.dcm", foreign_series.sparse(described, groups), foreign_series.native_frames(3)
-    )
-    return folder
-
-
 def _picture(data: bytes, folder: Path) -> Path:
     (folder / "picture").write_bytes(data)
     return folder / "picture"
@@ -155,7 +145,7 @@ def _copied(source: Path, folder: Path) -> Path:
 
 def _series_in_every_compression() -> dict[str, Maker]:
     source = partial(_tiff, "lzw, predictor")
-    return {str(compression): partial(_series, source, _in(compression)) for compression in Compression}
+    return {str(compression): partial(_series, source, _in(compression)) for compression in COMPRESSIONS}
 
 
 def _pictures() -> dict[str, bytes]:
@@ -226,12 +216,14 @@ def makers(real: Path | None) -> dict[str, Mapping[str, Maker]]:
         },
         "picture": {name: partial(_picture, data) for name, data in _pictures().items()},
         "dicom": {
-            "foreign, sparse": _foreign_sparse,
             "sparse": partial(_series, partial(_mirax, "PNG", 0), _in(Compression.JPEG)),
             "split": partial(_series, _ndpi, _in(Compression.JPEG, largest_instance=20_000)),
             "planes": partial(_series, _ome_planes, _in(Compression.JPEG2000)),
             **_series_in_every_compression(),
         },
+        "dicom encodings": dicom_specimens.encodings(),
+        "dicom layouts": dicom_specimens.layouts(),
+        "dicom media": dicom_specimens.media(),
     }
     if real is not None:
         kinds["real"] = {name: partial(_copied, real / name) for name in SMALL_REAL}

@@ -9,25 +9,33 @@ import random
 import resource
 import shutil
 import signal
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import TracebackType
 
-from tests.fuzz.trial import Outcome, Verdict, attempt, chosen_options
+from tests.fuzz.reading import read
+from tests.fuzz.storing import store
+from tests.fuzz.to_tiff import write_tiff
+from tests.fuzz.trial import Job, Outcome, Verdict, attempt, chosen_options, converted
 from wsi_dicom.convert import DicomizeOptions
 
 ADDRESS_SPACE = 3 << 30
+MEMORY = 1 << 30
+"""That is really used for one slide; its tiles may have 256 MiB, and are held a few times."""
 LARGEST_FILE = 1 << 30
 PROCESSOR_SECONDS = 120
 """Of one slide, which as a rule needs a tenth of one; but a small file may rightly claim to show a whole glass."""
 SECONDS = 600
 """After which it waits for something that does not come."""
+_PEAK = Path("/proc/self/clear_refs")
 _TOLD = 4000  # characters of what a process that died has said
 
 
 class Worker:
-    """A process that converts one slide after the other, and another one when it has died. A context manager."""
+    """A process that tries one slide after the other, and another one when it has died. A context manager."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` is where it writes; what it says goes into a file beside that."""
@@ -41,13 +49,13 @@ class Worker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop()
 
-    def attempt(self, slide: Path, seed: int | None) -> Outcome:
+    def attempt(self, slide: Path, job: Job, seed: int | None) -> Outcome:
         """`seed` is that of the options; None for the ordinary ones."""
         if self._process is None:
             self._start()
         process = self._process
         assert process is not None
-        self._jobs.send((slide, seed))
+        self._jobs.send((slide, job, seed))
         try:
             if not self._jobs.poll(SECONDS):
                 os.kill(process.pid or 0, signal.SIGABRT)
@@ -102,13 +110,33 @@ def _work(jobs: Connection, folder: Path, said: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
         try:
-            slide, seed = jobs.recv()
+            slide, job, seed = jobs.recv()
         except EOFError:
             return
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        options = DicomizeOptions(threads=2) if seed is None else chosen_options(random.Random(seed))
-        signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
-        outcome = attempt(slide, options, folder, _program)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        jobs.send(outcome)
+        jobs.send(_within_limits(partial(attempt, folder, _doing(job, slide, seed))))
+
+
+def _doing(job: Job, slide: Path, seed: int | None) -> Callable[[Path], Outcome]:
+    options = DicomizeOptions(threads=2) if seed is None else chosen_options(random.Random(seed))
+    return {
+        Job.CONVERT: partial(converted, slide, options, _program),
+        Job.READ: partial(read, slide, seed),
+        Job.STORE: partial(store, slide),
+        Job.TIFF: partial(write_tiff, slide, seed),
+    }[job]
+
+
+def _within_limits(attempted: Callable[[], Outcome]) -> Outcome:
+    before = _resident("VmRSS")
+    _PEAK.write_text("5")  # forgets that of the slides before: proc(5)
+    signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
+    outcome = attempted()
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    used = _resident("VmHWM") - before
+    return outcome if used <= MEMORY else Outcome(Verdict.WRONG, f"took {used >> 20} MiB: {outcome.text}")
+
+
+def _resident(field: str) -> int:
+    """Bytes of memory that this process has, or had at most."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return int(status.split(f"{field}:")[1].split()[0]) << 10

@@ -18,6 +18,7 @@ from tests.validation.breaking import (
     Change,
     assert_found,
     change,
+    dciodvfy_errors,
     extended_of,
     frames_of,
     put_frames,
@@ -128,6 +129,18 @@ def test_items_where_pixels_are_uncompressed(copy_of: Callable[[str], Path]) -> 
     told = b"1.2.840.10008.1.2.4.50"
     (folder / BASE).write_bytes(data.replace(told, b"1.2.840.10008.1.2.1".ljust(len(told), b"\0"), 1))
     assert_found(validated(folder), "error", ITEMS, BASE, "have items, which transfer syntax")
+
+
+def test_another_vr_than_told(copy_of: Callable[[str], Path], tool: Callable[[str], str]) -> None:
+    """OB for 16 bits; and a data set of explicit VR that its transfer syntax, changed in place, calls implicit."""
+    folder = copy_of("gray-16")
+    change(folder / BASE, lambda d: setattr(d["PixelData"], "VR", "OB"))
+    assert_found(validate_series([folder / BASE]), "error", "PS3.5 A.2", BASE, "has the VR OB; OW is due")
+    assert any("VR = OB" in error for error in dciodvfy_errors(folder / BASE, tool))
+    explicit = b"1.2.840.10008.1.2.1\0"
+    lying = (folder / LABEL).read_bytes().replace(explicit, b"1.2.840.10008.1.2".ljust(len(explicit), b"\0"), 1)
+    (folder / LABEL).write_bytes(lying)
+    assert_found(validate_series([folder / LABEL]), "error", "PS3.5 A", LABEL, "the data set has explicit VR")
 
 
 def test_a_file_that_breaks_off(copy_of: Callable[[str], Path]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import highdicom
 import imagecodecs
 import numpy as np
 import openslide
@@ -18,6 +21,7 @@ from tests import oracles
 from tests.foreign_series import padded
 from tests.validation.breaking import (
     BASE,
+    GRID,
     LABEL,
     LEVEL,
     Change,
@@ -35,13 +39,24 @@ from tests.validation.breaking import (
     validated,
 )
 from wsi_dicom.dicom.uids import transfer_syntax_uid
-from wsi_dicom.validation import Severity
+from wsi_dicom.validation import Severity, validate_series
 
+OFF_GRID = [(1, 1), (250, 1), (1, 257), (257, 257)]
 BLACK = np.zeros((256, 256, 3), "u1")
 
 
 def second_label(folder: Path) -> None:
     shutil.copy(folder / LABEL, folder / "6.dcm")
+
+    def rename(dataset: Dataset) -> None:
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+
+    change(folder / "6.dcm", rename)
+
+
+def repeated(folder: Path) -> None:
+    """A second finest level, an instance of its own."""
+    shutil.copy(folder / BASE, folder / "6.dcm")
 
     def rename(dataset: Dataset) -> None:
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -66,6 +81,15 @@ def deflated(dataset: Dataset) -> None:
     dataset.file_meta.TransferSyntaxUID = transfer_syntax_uid("1.2.840.10008.1.2.8.1")
     dataset.PhotometricInterpretation = "RGB"
     put_frames(dataset, [padded(bytes(imagecodecs.deflate_encode(BLACK.tobytes(), raw=True)))] * 4)
+
+
+part_of_one = setting(
+    ConcatenationUID="1.2.3",
+    SOPInstanceUIDOfConcatenationSource="1.2.4",
+    InConcatenationNumber=1,
+    InConcatenationTotalNumber=1,
+    ConcatenationFrameOffsetNumber=0,
+)
 
 
 def two_paths(dataset: Dataset) -> None:
@@ -102,8 +126,10 @@ def read_all_with_openslide(path: Path) -> None:
         (second_label, "6.dcm", "refuses a second LABEL beside 4.dcm"),
         (second_volume, "6.dcm", "refuses two VOLUME images of 500 x 460 pixels"),
         (lambda folder: change(folder / LABEL, setting(Rows=50)), LABEL, "refuses a LABEL in 2 tiles"),
+        (lambda folder: change(folder / LABEL, setting(TotalPixelMatrixRows=90)), LABEL, "reaches beyond its pixels"),
+        (lambda folder: change(folder / LABEL, part_of_one), LABEL, "refuses a LABEL in a concatenation"),
     ],
-    ids=["syntax", "planes", "tables", "labels", "volumes", "label-tiles"],
+    ids=["syntax", "planes", "tables", "labels", "volumes", "label-tiles", "label-size", "label-part"],
 )
 def test_what_openslide_refuses(
     copy_of: Callable[[str], Path], how: Callable[[Path], None], name: str, words: str
@@ -143,6 +169,96 @@ def test_what_wsidicom_refuses(copy_of: Callable[[str], Path], how: Change, word
         slide.read_region((0, 0), 0, (500, 460))
 
 
+def smaller_tiles(dataset: Dataset) -> None:
+    dataset.Rows = dataset.Columns = 128
+    put_frames(dataset, [padded(bytes(imagecodecs.jpeg8_encode(BLACK[:128, :128])))] * 4)
+    dataset.NumberOfFrames = 4
+
+
+def moved(dataset: Dataset) -> None:
+    dataset.TotalPixelMatrixOriginSequence[0].XOffsetInSlideCoordinateSystem = "20.5"
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (smaller_tiles, "leaves this level out: its tiles are 128 x 128, those of 1.dcm 256 x 256"),
+        (moved, "1.dcm has another origin"),
+        (setting(ImageOrientationSlide=["0", "1", "0", "1", "0", "0"]), "another orientation"),
+        (setting(ExtendedDepthOfField="YES", NumberOfFocalPlanes=3, DistanceBetweenFocalPlanes=1.0), "depth of field"),
+    ],
+    ids=["tiles", "origin", "orientation", "depth"],
+)
+def test_levels_that_wsidicom_loses(copy_of: Callable[[str], Path], how: Change, words: str) -> None:
+    folder = copy_of("jpeg-ycbcr")
+    with wsidicom.WsiDicom.open(folder) as slide:
+        assert len(slide.pyramid) == 2
+    change(folder / LEVEL, how)
+    assert_found(validated(folder), "warning", "wsidicom", LEVEL, words)
+    with wsidicom.WsiDicom.open(folder) as slide:
+        assert len(slide.pyramid) == 1
+
+
+def test_a_scale_that_wsidicom_refuses(copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of("jpeg-ycbcr")
+    change(folder / LEVEL, lambda d: setattr(of_shared(d, "PixelMeasuresSequence"), "PixelSpacing", ["0.0012"] * 2))
+    assert_found(validated(folder), "warning", "wsidicom", LEVEL, "2.4 times smaller than 1.dcm")
+    with pytest.raises(NotImplementedError):
+        wsidicom.WsiDicom.open(folder)
+
+
+def test_what_openslide_leaves_out(copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of("jpeg-ycbcr")
+    (folder / LEVEL).unlink()
+    change(folder / BASE, two_paths)
+    assert_found(validated(folder), "warning", "OpenSlide", BASE, "the first of 2 optical paths only")
+    with openslide.OpenSlide(folder / BASE) as slide:
+        assert (slide.level_count, slide.dimensions) == (1, (500, 460))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (two_planes, "where there are 2 focal planes"),
+        (two_paths, "where there are 2 optical paths"),
+        (lambda d: (sparse(d, GRID[:2]), part_of_one(d), setattr(d, "NumberOfFrames", 2),
+                    put_frames(d, frames_of(d)[:2])), "of a concatenation: it reads single parts"),
+        (rewritten(lambda d, f: put_frames(d, f, starts(f), extended_of(f))), "reads no frame lazily"),
+        (lambda d: setattr(d.file_meta, "TransferSyntaxUID", transfer_syntax_uid("1.2.840.10008.1.2.4.110")),
+         "cannot read the transfer syntax JPEG XL lossless"),
+    ],
+    ids=["planes", "paths", "part", "tables", "syntax"],
+)  # fmt: skip
+def test_what_highdicom_refuses(copy_of: Callable[[str], Path], how: Change, words: str) -> None:
+    folder = copy_of("jpeg-ycbcr")
+    change(folder / BASE, how)
+    assert_found(validated(folder), "warning", "highdicom", BASE, words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of highdicom, about what it reads
+        image = highdicom.imread(folder / BASE, lazy_frame_retrieval=True)
+        with pytest.raises((RuntimeError, ValueError, OSError)):  # NotImplementedError is a RuntimeError
+            image.get_total_pixel_matrix()
+
+
+def test_what_dcmtk_does_not_send(copy_of: Callable[[str], Path], tool: Callable[[str], str]) -> None:
+    folder = copy_of("j2k-lossless")
+    change(folder / BASE, lambda d: setattr(d.file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2.4.201"))
+    assert_found(validate_series([folder / BASE]), "warning", "DCMTK", BASE, "dcmsend sends no such file")
+    sent = subprocess.run(
+        [tool("dcmsend"), "-v", "127.0.0.1", "9", folder / BASE], capture_output=True, text=True, check=False
+    )
+    assert "Unknown Transfer Syntax" in sent.stderr
+
+
+def test_two_pictures_of_one_size(copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of("jpeg-ycbcr")
+    repeated(folder)
+    words = "refuses two images of 500 x 460 pixels and one optical path, here and 1.dcm"
+    assert_found(validated(folder), "warning", "dicom-microscopy-viewer", "6.dcm", words)
+    change(folder / "6.dcm", lambda d: setattr(d.OpticalPathSequence[0], "OpticalPathIdentifier", "1"))
+    assert not [f for f in validated(folder) if f.clause == "dicom-microscopy-viewer"]
+
+
 @pytest.mark.parametrize(
     ("reader", "how", "words"),
     [
@@ -152,7 +268,11 @@ def test_what_wsidicom_refuses(copy_of: Callable[[str], Path], how: Change, word
          setting(ExtendedDepthOfField="YES", NumberOfFocalPlanes=3, DistanceBetweenFocalPlanes=1.0), "above 1"),
         ("Orthanc plugin", two_paths, "needs 4 frames, one a tile, where no positions are told; 8 are there"),
         ("Orthanc plugin", two_planes, "8 are there"),
-        ("Orthanc plugin", lambda d: sparse(d, [(1, 1), (250, 1), (1, 257), (257, 257)]), "1 frames are"),
+        ("Orthanc plugin", lambda d: sparse(d, OFF_GRID), "1 frames are"),
+        ("wsidicom", lambda d: sparse(d, OFF_GRID), "onto the grid that lie off it, as 1"),
+        ("dicom-microscopy-viewer", lambda d: sparse(d, OFF_GRID), "onto the grid"),
+        ("EZ-WSI", lambda d: sparse(d, GRID), "takes no patches"),
+        ("OpenSlide", lambda d: setattr(d, "preamble", b"II*\0".ljust(128, b"\0")), "may take the file for a TIFF"),
         ("PS3.3 C.7.6.1.1.5.2", setting(LossyImageCompressionRatio=["8.5", "90"]), "the last LossyImage"),
         ("wsi-dicom", deflated, "are not looked into"),
     ],
@@ -180,6 +300,6 @@ def test_syntaxes_that_only_few_know(copy_of: Callable[[str], Path], number: int
     findings = validated(folder)
     assert {finding.severity for finding in findings} == {Severity.WARNING}, "\n".join(map(str, findings))
     refusing = {finding.clause for finding in findings}
-    assert refusing == {"OpenSlide", "dicom-microscopy-viewer", "Orthanc plugin"} | (
+    assert refusing == {"OpenSlide", "dicom-microscopy-viewer", "Orthanc plugin", "DCMTK"} | (
         {"wsidicom"} if number == 202 else set()
     )

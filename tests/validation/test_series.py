@@ -66,7 +66,7 @@ SERIES_FAULTS: list[tuple[str, Change, str, str, str]] = [
     (LEVEL, setting(TotalPixelMatrixRows=480), "error", "PS3.3 C.7.11.1", "smaller along both sides"),
     (LEVEL, spacing("0.0005", "0.0005"), "error", "PS3.3 C.7.6.16.2.1", "a width of 0.125 mm; 1.dcm has 0.25"),
     (LEVEL, spacing("0.00102", "0.001"), "error", "PS3.3 C.7.6.16.2.1", "makes a height of"),
-    (LEVEL, setting(ImagedVolumeWidth=0.253), "warning", "Orthanc plugin, EZ-WSI", "ImagedVolumeWidth is 0.253 mm"),
+    (LEVEL, setting(ImagedVolumeWidth=0.253), "warning", "EZ-WSI", "ImagedVolumeWidth is 0.253 mm"),
     (LEVEL, setting(BitsAllocated=16), "warning", "Orthanc plugin", "needs the same BitsAllocated in all levels"),
     (LEVEL, setting(AcquisitionDateTime="20240229133000"), "warning", "Bio-Formats", "1.dcm has another"),
     (LEVEL, setting(AcquisitionDateTime="20240229123000+0000"), "warning", "Bio-Formats", "1.dcm has another"),
@@ -102,17 +102,40 @@ def test_an_instance_twice(copy_of: Callable[[str], Path]) -> None:
     assert_found(validated(folder), "error", "PS3.3 C.12.1", "6.dcm", "same as that of 2.dcm")
 
 
+SPLIT = {("warning", "highdicom"), ("warning", "EZ-WSI")}
+"""What is said of any TILED_SPARSE concatenation."""
+
+
+@pytest.mark.parametrize(
+    ("how", "severity", "clause", "words"),
+    [
+        (setting(TotalPixelMatrixColumns=512), "error", "PS3.3 C.7.6.16.2.2.4", "TotalPixelMatrixColumns differs"),
+        (setting(InConcatenationTotalNumber=3), "error", "PS3.3 C.7.6.16.2.2.4", "InConcatenationTotalNumber differs"),
+        (lambda d: setattr(d.file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2.4.51"), "warning", "EZ-WSI",
+         "this part is JPEG extended, 1.dcm JPEG baseline"),
+    ],
+)  # fmt: skip
+def test_parts_that_differ(copy_of: Callable[[str], Path], how: Change, severity: str, clause: str, words: str) -> None:
+    folder = copy_of("jpeg-ycbcr")
+    in_two_parts(folder)
+    change(folder / "6.dcm", how)
+    assert_found(validated(folder), severity, clause, "6.dcm", words)
+
+
 def test_concatenations(copy_of: Callable[[str], Path]) -> None:
     folder = copy_of("jpeg-ycbcr")
     in_two_parts(folder)
-    assert validated(folder) == []
+    assert {(finding.severity, finding.clause) for finding in validated(folder)} == SPLIT
     with openslide.OpenSlide(folder / BASE) as slide:
         assert slide.level_dimensions[0] == (500, 460)
 
     for name in (BASE, "6.dcm"):
         change(folder / name, setting(DimensionOrganizationType="TILED_FULL"))
     findings = validated(folder)
-    assert {(finding.severity, finding.clause) for finding in findings} == {("warning", "dicom-microscopy-viewer")}
+    assert {(finding.severity, finding.clause) for finding in findings} == {
+        ("warning", "highdicom"),
+        ("warning", "dicom-microscopy-viewer"),
+    }
 
     change(folder / "6.dcm", setting(ConcatenationFrameOffsetNumber=3))
     assert_found(validated(folder), "error", "PS3.3 C.7.6.16.2.2.4", "6.dcm", "part 2, after frame 2, is due")
