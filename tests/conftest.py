@@ -32,6 +32,7 @@ DEBIAN_PACKAGES = {
     "dcmdump": "dcmtk",
     "dcmmkdir": "dcmtk",
     "echoscu": "dcmtk",
+    "file": "file",
     "storescp": "dcmtk",
     "tiffcp": "libtiff-tools",
     "tiffinfo": "libtiff-tools",
@@ -106,11 +107,11 @@ def run_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]
     log, at_the_end = logging.getLogger(), signal.getsignal(signal.SIGTERM)
     handlers, level = list(log.handlers), log.level
 
-    def start(*words: object, code: int = 0, **more: str) -> click.testing.Result:
+    def start(*words: object, code: int = 0, typed: str | None = None, **more: str) -> click.testing.Result:
         (command,) = entry_points(group="console_scripts", name=str(words[0]))
         environment = {"WSI_DICOM_STORE": str(tmp_path / "store"), "COLUMNS": "200", **more}
         done = CliRunner().invoke(
-            command.load(), [str(word) for word in words[1:]], prog_name=command.name, env=environment
+            command.load(), [str(word) for word in words[1:]], typed, prog_name=command.name, env=environment
         )
         log.handlers[:] = handlers
         log.setLevel(level)

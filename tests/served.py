@@ -15,6 +15,9 @@ import uvicorn
 from wsi_dicom.convert import DicomizeOptions, dicomize
 from wsi_dicom.stores import SeriesRecord, SeriesStore
 from wsi_dicom.stores.local import LocalStore
+from wsi_dicom_server.access.accounts import ACCESS_FILE, Accounts
+from wsi_dicom_server.access.policy import Access
+from wsi_dicom_server.access.principal import Scope
 from wsi_dicom_server.app import create_app
 from wsi_dicom_server.settings import ServerSettings
 
@@ -33,11 +36,12 @@ def add_cytomine(store: LocalStore, slides: Path) -> SeriesRecord:
 
 
 @contextmanager
-def running(store: SeriesStore, settings: ServerSettings | None = None) -> Iterator[str]:
-    """The address of a server in a thread of this process, on a free port."""
+def running(store: SeriesStore, settings: ServerSettings | None = None, access: Access | None = None) -> Iterator[str]:
+    """The address of a server in a thread of this process, on a free port; with an access control of other clocks."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         app = create_app(settings or ServerSettings(), store)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", lifespan="on"))
+        app.site.access = access or app.site.access
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", lifespan="on", proxy_headers=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -55,6 +59,13 @@ def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
         assert thread.is_alive(), "the server ended while starting"
         assert time.monotonic() < deadline, "the server did not start within 20 s"
         thread.join(timeout=0.02)
+
+
+def known_reader(folder: Path) -> tuple[ServerSettings, dict[str, str]]:
+    """A server that anybody may read from, with its accounts in `folder`; and the headers of somebody whom it knows."""
+    token = Accounts(folder / ACCESS_FILE).create_token("reader", Scope.READ, None)
+    settings = ServerSettings(access_file=folder / ACCESS_FILE, allow_anonymous=True)
+    return settings, {"Authorization": f"Bearer {token}"}
 
 
 @contextmanager

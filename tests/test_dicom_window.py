@@ -23,7 +23,8 @@ from tests.test_dicom_levels import light
 from wsi_dicom.convert import DicomizeOptions, dicomize
 from wsi_dicom.dicom.slide import open_series
 from wsi_dicom.geometry import FIRST_PLANE, Plane
-from wsi_dicom.render import ImageRequest, PictureFormat, render
+from wsi_dicom.picture_file import PictureFormat
+from wsi_dicom.render import ImageRequest, render
 from wsi_dicom.slide import Slide
 from wsi_dicom.stores.folder import FolderStore
 from wsi_dicom.stores.local import LocalStore

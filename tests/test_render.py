@@ -3,8 +3,10 @@ from __future__ import annotations
 import io
 import tracemalloc
 from dataclasses import replace
+from itertools import product
 
 import cv2
+import imagecodecs
 import numpy as np
 import openslide
 import pytest
@@ -17,12 +19,10 @@ from tests.served import SAMPLE
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Pyramid, Region
+from wsi_dicom.picture_file import PictureFormat, Quality, encode_picture
 from wsi_dicom.render import (
     ImageRequest,
-    PictureFormat,
-    Quality,
     TileAddress,
-    encode_picture,
     jpeg_file,
     render,
     scaled_region,
@@ -117,12 +117,32 @@ def test_enlarging_is_close_to_another_lanczos():
     assert psnr(np.asarray(expected), np.asarray(got)) > 33
 
 
-@pytest.mark.parametrize("picture_format", list(PictureFormat))
-@pytest.mark.parametrize("quality", list(Quality))
+NAMES = {"jpg": "JPEG", "tif": "TIFF", "jp2": "JPEG2000"}
+
+
+def opened(data: bytes, picture_format: PictureFormat) -> Image.Image:
+    """By Pillow; JPEG XL by libjxl, and of a PDF the one JPEG stream or picture of 1 bit in it."""
+    if picture_format is PictureFormat.JXL:
+        return Image.fromarray(imagecodecs.jpegxl_decode(data))
+    if picture_format is PictureFormat.PDF:
+        assert data.startswith(b"%PDF-")
+        data = data[data.index(b"\xff\xd8") : data.index(b"\xff\xd9") + 2]
+    picture = Image.open(io.BytesIO(data))
+    assert picture.format == NAMES.get(picture_format, picture_format.upper()) or picture_format is PictureFormat.PDF
+    picture.load()
+    return picture
+
+
+FAX = (PictureFormat.PDF, Quality.BITONAL)
+"""Compressed in a way that cannot be opened here: test_a_pdf_of_one_bit."""
+
+
+@pytest.mark.parametrize(
+    ("picture_format", "quality"), [pair for pair in product(PictureFormat, Quality) if pair != FAX]
+)
 def test_every_format_and_quality_can_be_opened(picture_format, quality):
-    got = picture(ArraySlide(TISSUE), Region(10, 20, 90, 70), 90, 70, format=picture_format, quality=quality)
-    names = {"jpg": "JPEG", "tif": "TIFF"}
-    assert got.format == names.get(picture_format, picture_format.upper())
+    request = ImageRequest(Region(10, 20, 90, 70), 90, 70, format=picture_format, quality=quality)
+    got = opened(render(ArraySlide(TISSUE), request), picture_format)
     assert got.size == (90, 70)
     pixels = np.asarray(got.convert("RGB")).astype(int)
     crop = TISSUE[20:90, 10:100]
@@ -133,6 +153,70 @@ def test_every_format_and_quality_can_be_opened(picture_format, quality):
         assert abs(pixels[..., 1] - expected).mean() < 8
     else:
         assert abs(pixels - crop).mean() < 12  # the palette of a GIF is the coarsest of them
+
+
+def test_what_is_made_twice_is_the_same():
+    for picture_format in PictureFormat:
+        request = ImageRequest(Region(10, 20, 90, 70), 45, 35, format=picture_format)
+        assert render(ArraySlide(TISSUE), request) == render(ArraySlide(TISSUE), request)
+
+
+TRANSPARENT = [item for item in PictureFormat if item not in (PictureFormat.JPG, PictureFormat.PDF)]
+
+
+@pytest.mark.parametrize("degrees", [30, 45, 112.5, 359])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_turned_by_any_angle_as_pillow_does(degrees, mirror):
+    crop = Image.fromarray(TISSUE[100:260, 40:300])
+    source = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else crop
+    expected = source.rotate(-degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=(255, 255, 255))
+    got = picture(ArraySlide(TISSUE), Region(40, 100, 260, 160), 260, 160, mirror=mirror, rotation=degrees)
+    assert got.mode == "RGBA"
+    assert abs(got.width - expected.width) <= 1
+    assert abs(got.height - expected.height) <= 1
+    x, y = got.width // 2 - 50, got.height // 2 - 50  # whose corners are inside of it
+    ours, theirs = np.asarray(got), np.asarray(expected)
+    best = max(
+        psnr(theirs[y + j : y + j + 100, x + i : x + i + 100], ours[y : y + 100, x : x + 100, :3])
+        for i in (-1, 0, 1)
+        for j in (-1, 0, 1)
+    )
+    assert best > 28  # they place it on whole pixels
+    covered = (ours[..., 3] / 255).sum()
+    assert covered == pytest.approx(260 * 160, rel=0.02)
+
+
+@pytest.mark.parametrize("picture_format", TRANSPARENT)
+@pytest.mark.parametrize("quality", [Quality.DEFAULT, Quality.GRAY])
+def test_the_corners_of_a_turned_picture_are_transparent(picture_format, quality):
+    request = ImageRequest(Region(10, 20, 90, 70), 90, 70, format=picture_format, quality=quality, rotation=45)
+    got = np.asarray(opened(render(ArraySlide(TISSUE), request), picture_format).convert("RGBA"))
+    assert got.shape == (113, 113, 4)
+    assert max(got[0, 0, 3], got[0, -1, 3], got[-1, 0, 3], got[-1, -1, 3]) < 10
+    assert got[56, 56, 3] > 245
+
+
+@pytest.mark.parametrize(
+    ("picture_format", "quality"),
+    [
+        (PictureFormat.JPG, Quality.DEFAULT),
+        (PictureFormat.JPG, Quality.GRAY),
+        (PictureFormat.PDF, Quality.DEFAULT),
+        (PictureFormat.PNG, Quality.BITONAL),
+    ],
+)
+def test_where_nothing_can_be_transparent_the_corners_are_white(picture_format, quality):
+    request = ImageRequest(Region(10, 20, 90, 70), 90, 70, format=picture_format, quality=quality, rotation=45)
+    got = np.asarray(opened(render(ArraySlide(TISSUE), request), picture_format).convert("RGBA"))
+    assert got[0, 0].tolist() == pytest.approx([255] * 4, abs=3)
+    assert got[56, 56, :3].min() < 250 or quality is Quality.BITONAL
+
+
+def test_a_pdf_of_one_bit():
+    data = encode_picture(TISSUE, PictureFormat.PDF, Quality.BITONAL)
+    assert data.startswith(b"%PDF-")
+    assert b"/CCITTFaxDecode" in data
+    assert b"/Width 512" in data
 
 
 def test_lossless_formats_keep_every_pixel():
@@ -190,8 +274,6 @@ def test_limits():
         render(slide, ImageRequest(Region(0, 0, 512, 512), 10, 10), max_pixels=5000)
     with pytest.raises(InvalidRequest, match="at least one pixel"):
         render(slide, ImageRequest(Region(0, 0, 512, 512), 0, 10))
-    with pytest.raises(InvalidRequest, match="rotation by 45"):
-        render(slide, ImageRequest(Region(0, 0, 8, 8), 8, 8, rotation=45))
 
 
 def test_rgb_jpeg_is_told_apart_for_programs_that_only_know_the_stream():

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import io
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -8,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
+import numpy as np
 import openslide
 import pydicom
 import pytest
@@ -18,6 +23,8 @@ from tests.served import SAMPLE, add_cytomine, add_sample, client_of
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.stores import SeriesRecord
 from wsi_dicom.stores.local import LocalStore
+from wsi_dicom_server.access.accounts import Accounts
+from wsi_dicom_server.access.principal import Scope
 from wsi_dicom_server.settings import ServerSettings
 
 
@@ -32,7 +39,10 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         told = dict(attrs)
-        self.found += [told[name] for name in ("href", "src", "data-info") if told.get(name)]
+        self.found += [told[name] for name in ("href", "src", "data-info", "data-copy") if told.get(name)]
+        self.found += json.loads(told.get("data-manifests") or "[]")
+        if slide := told.get("data-slide"):
+            self.found.append(f"{json.loads(slide)['image']}/info.json")
         self.inline += [name for name in told if name == "style" or name.startswith("on")]
         if tag == "style" or (tag == "script" and "src" not in told):
             self.inline.append(tag)
@@ -72,7 +82,8 @@ def test_an_empty_store_tells_how_to_add_a_slide(tmp_path):
 
 
 def test_pages_link_only_to_what_this_server_has(client, sample):
-    for page in ("/", f"/viewer/{sample.series_uid}"):
+    series = sample.series_uid
+    for page in ("/", *(f"/{viewer}/{series}" for viewer in ("viewer", "mirador", "openseadragon"))):
         answer = client.get(page)
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         policy = answer.headers["content-security-policy"]
@@ -92,13 +103,13 @@ def test_the_list_shows_each_series(client, sample, cytomine):
     page = client.get("/").text
     for record in (sample, cytomine):
         assert f"/viewer/{record.series_uid}" in page
-    assert "8 192 × 8 192 pixels" in page
+    assert "8 192 × 8 192" in page
 
 
 def test_names_are_escaped_and_long_lists_are_paged(tmp_path, slides):
-    """Twenty-five series of one small image, each with markup for a description."""
+    """Forty-nine series of one small image, each with markup for a description."""
     store = LocalStore(tmp_path / "store")
-    for number in range(25):
+    for number in range(49):
         dataset = pydicom.dcmread(slides / "dicom_wsi" / "highdicom" / "sm_image.dcm")
         dataset.SeriesInstanceUID = f"1.2.826.0.1.{number + 1}"
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.2.{number + 1}"
@@ -111,33 +122,45 @@ def test_names_are_escaped_and_long_lists_are_paged(tmp_path, slides):
         beyond = client.get("/?page=3")
         viewer = client.get("/viewer/1.2.826.0.1.7").text
         manifest = client.get("/iiif/series/1.2.826.0.1.7/manifest.json").text
-        wrong = [client.get(f"/?page={page}").status_code for page in ("0", "-1", "x", "9" * 30)]
+        wrong = [
+            client.get(f"/?{asked}").status_code
+            for asked in ("page=0", "page=-1", "page=x", f"page={'9' * 30}", "from=1.1.24", "sort=size", "sort=patient")
+        ]
+        named = client.get("/?patient=secret").text
     store.close()
     shown = [re.findall(r"/viewer/([\d.]+)", page) for page in pages]
-    assert [len(series) for series in shown] == [24, 1]
-    assert len({*shown[0], *shown[1]}) == 25
+    assert [len(series) for series in shown] == [48, 1]
+    assert len({*shown[0], *shown[1]}) == 49
     assert 'rel="next"' in pages[0]
     assert 'rel="prev"' in pages[1]
     assert 'rel="next"' not in pages[1]
     assert beyond.status_code == 200
-    assert wrong == [400] * 4
+    assert wrong == [400] * 7
     for page in (*pages, viewer):
         assert "<script>alert" not in page
     assert "&lt;script&gt;alert(6)&lt;/script&gt;" in viewer
+    assert named.count("/viewer/") == 48  # whether somebody of this name is here is not told either
     for text in (*pages, viewer, manifest):
         assert "Secret" not in text
         assert "4711" not in text
 
 
 def test_associated_pictures(client, sample, cytomine):
-    """Stored JPEG as stored; a label without loss as PNG, with the pixels that OpenSlide reads from the original."""
+    """As stored, the thumbnail no larger than it is shown.
+
+    A label without loss is PNG, with the pixels that OpenSlide reads from the original.
+    """
     stored = {}
     for path in cytomine.folder.glob("*.dcm"):
         dataset = pydicom.dcmread(path)
         stored[dataset.ImageType[2]] = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
     for flavor in ("LABEL", "OVERVIEW", "THUMBNAIL"):
         answer = client.get(f"/associated/{cytomine.series_uid}/{flavor.lower()}")
-        assert stored[flavor].startswith(answer.content.rstrip(b"\0"))
+        shown, oracle = (Image.open(io.BytesIO(data)) for data in (answer.content, stored[flavor]))
+        if flavor == "THUMBNAIL":
+            oracle = oracle.resize((383, 512), Image.Resampling.BOX)
+        assert shown.size == oracle.size
+        assert np.abs(np.asarray(shown, int) - np.asarray(oracle, int)).mean() < 5
         assert client.get(answer.url, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
     label = client.get(f"/associated/{sample.series_uid}/label")
     assert label.headers["content-type"] == "image/png"
@@ -156,8 +179,8 @@ def test_a_slide_without_a_thumbnail_gets_one(tmp_path, slides):
         assert client.get(f"/associated/{record.series_uid}/label").status_code == 404
         viewer = client.get(f"/viewer/{record.series_uid}").text
     store.close()
-    assert Image.open(io.BytesIO(thumbnail.content)).size == (512, 382)
-    assert "Label" not in viewer
+    assert Image.open(io.BytesIO(thumbnail.content)).size == (512, 383)
+    assert "/associated/" not in viewer
 
 
 def test_browsers_get_errors_as_pages(client):
@@ -179,7 +202,7 @@ def test_only_our_own_files_are_served(client, path):
 
 
 def test_static_files_are_revalidated(client):
-    for path in ("/static/viewer.js", "/static/site.css", "/favicon.ico", "/favicon.svg"):
+    for path in ("/static/viewer/main.js", "/static/site.css", "/favicon.ico", "/favicon.svg"):
         answer = client.get(path)
         assert answer.status_code == 200
         assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
@@ -200,7 +223,7 @@ def test_more_slides_than_may_be_open(tmp_path, slides):
 
 
 def test_a_series_that_is_deleted_goes_away(tmp_path, slides, monkeypatch):
-    monkeypatch.setattr("wsi_dicom_server.slide_pool._CHECK_AFTER_S", 0.0)
+    monkeypatch.setattr("wsi_dicom_server.pool._CHECK_AFTER_S", 0.0)
     own = LocalStore(tmp_path / "store")
     record = add_cytomine(own, slides)
     tile = f"/tiles/{record.series_uid}/0/1/1"
@@ -230,3 +253,83 @@ def test_a_series_that_is_deleted_goes_away(tmp_path, slides, monkeypatch):
 def test_settings_are_checked(settings):
     with pytest.raises(InvalidRequest):
         ServerSettings(**settings)
+
+
+@pytest.fixture(scope="module")
+def other(store: LocalStore, slides: Path, client: httpx.Client) -> SeriesRecord:
+    """Ultrasound of thirty frames."""
+    return store.add([slides / "dicom_other" / "examples_ybr_color.dcm"])
+
+
+def test_frames_of_other_series(client, store, other):
+    """By series and by instance, from a frame on; there is none after the last."""
+    (instance,) = store.instances(other)
+    for name in (other.series_uid, other.orthanc_id, instance.sop_instance_uid, instance.orthanc_id):
+        page = client.get(f"/viewer/{name}?frame=7")
+        slide = json.loads(html.unescape(re.findall(r'data-slide="([^"]+)"', page.text)[0]))
+        assert (slide["frames"], slide["firstFrame"]) == (30, 7)
+        assert client.get(f"{slide['image']}/7/info.json").status_code == 200
+    for frame in ("30", "-1", "x", "9" * 40):
+        assert client.get(f"/viewer/{other.series_uid}?frame={frame}").status_code == 404
+    thumbnail = client.get(f"/associated/{other.series_uid}/thumbnail")
+    assert Image.open(io.BytesIO(thumbnail.content)).size == (320, 240)
+    assert "US · 30 images" in client.get("/").text
+
+
+def test_addresses_of_orthanc_lead_to_our_pages(client, store, sample, other):
+    (instance,) = store.instances(other)
+    series, base = sample.orthanc_id, str(client.base_url).rstrip("/")
+    leads = {
+        f"viewer.html?series={series}&description=x": f"/viewer/{series}",
+        f"viewer.html?instance={instance.orthanc_id}&frame=3": f"/viewer/{instance.orthanc_id}?frame=3",
+        f"mirador.html?iiif-content=../iiif/series/{series}/manifest.json": f"/mirador/{series}",
+        f"mirador.html?series={series}": f"/mirador/{series}",
+        f"openseadragon.html?image=../iiif/tiles/{series}/info.json": f"/openseadragon/{series}",
+    }
+    for asked, target in leads.items():
+        answer = client.get(f"/wsi/app/{asked}")
+        assert (answer.status_code, answer.headers["location"]) == (303, base + target)
+        assert client.get(answer.headers["location"]).status_code == 200
+    for wrong in (
+        "viewer.html",
+        "viewer.html?series=../secret",
+        "viewer.html?series=https://elsewhere.example",
+        "mirador.html?iiif-content=https://elsewhere.example/manifest.json",
+        "openseadragon.html?image=/iiif/tiles/%0d%0aSet-Cookie:x/info.json",
+    ):
+        assert client.get(f"/wsi/app/{wrong}").status_code == 400
+
+
+def test_mirador_has_a_policy_of_its_own(client, sample, cytomine):
+    """It lets in style elements without text, and nothing more: the hash is that of nothing."""
+    ordinary = client.get("/").headers["content-security-policy"]
+    answer = client.get(f"/mirador/{sample.series_uid}?with={cytomine.series_uid}")
+    nothing = base64.b64encode(hashlib.sha256(b"").digest()).decode()
+    own = re.sub(r"style-src [^;]+", f"style-src 'self' 'sha256-{nothing}'", ordinary)
+    assert answer.headers["content-security-policy"] == own
+    assert nothing not in ordinary
+    too_many = "&".join(f"with={sample.series_uid}" for _ in range(9))
+    assert client.get(f"/mirador/{sample.series_uid}?{too_many}").status_code == 400
+    for page in ("viewer", "mirador", "openseadragon"):
+        assert client.get(f"/{page}/1.2.3").status_code == 404
+        assert client.get(f"/viewer/{sample.series_uid}?with=1.2.3").status_code == 404
+
+
+def test_who_has_signed_in_sees_the_patients(tmp_path, slides):
+    """And finds by them; the others do not."""
+    store = LocalStore(tmp_path / "store")
+    dataset = pydicom.dcmread(slides / "dicom_wsi" / "highdicom" / "sm_image.dcm")
+    dataset.PatientName, dataset.PatientID = "Doe^Jane", "ID-4711"
+    dataset.save_as(tmp_path / "one.dcm")
+    series = store.add([tmp_path / "one.dcm"]).series_uid
+    settings = ServerSettings(access_file=tmp_path / "access.sqlite", allow_anonymous=True)
+    accounts = Accounts(tmp_path / "access.sqlite")
+    token = accounts.create_token("reader", Scope.READ, None)
+    with client_of(store, settings) as client:
+        for headers, seen in (({}, False), ({"Authorization": f"Bearer {token}"}, True)):
+            archive, viewer = (client.get(path, headers=headers).text for path in ("/", f"/viewer/{series}"))
+            assert ("Doe, Jane" in archive, "ID-4711" in viewer) == (seen, seen)
+            found = client.get("/?patient=doe&sort=patient", headers=headers)
+            assert found.status_code == (200 if seen else 400)
+            assert ("/viewer/" in client.get("/?patient=roe", headers=headers).text) != seen
+    store.close()

@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from build_assets import SERVED
 
 ROOT = Path(__file__).parent.parent
 VENDOR = "server/wsi_dicom_server/static/vendor"
@@ -51,15 +54,21 @@ def test_the_viewer_is_inside_with_its_licence(wheel):
     static = "wsi_dicom_server/static"
     assert {
         f"{static}/site.css",
-        f"{static}/viewer.js",
+        f"{static}/viewer/main.js",
+        f"{static}/archive/uploads.js",
         f"{static}/favicon.svg",
         f"{static}/vendor/openseadragon/openseadragon.min.js",
         f"{static}/vendor/openseadragon/LICENSE.txt",
+        f"{static}/vendor/mirador/mirador.min.js",
+        f"{static}/vendor/mirador/LICENSE.txt",
     } <= names
+    assert not any("axe.min" in name for name in names)  # which only the tests need
     script = wheel.read(f"{static}/vendor/openseadragon/openseadragon.min.js")
-    pinned = json.loads((ROOT / "package.json").read_text())["dependencies"]["openseadragon"]
-    assert f"openseadragon {pinned}".encode() in script[:500]
+    pinned = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    assert f"openseadragon {pinned['openseadragon']}".encode() in script[:500]
     assert b"Redistribution" in wheel.read(f"{static}/vendor/openseadragon/LICENSE.txt")
+    assert b"Apache License" in wheel.read(f"{static}/vendor/mirador/LICENSE.txt")
+    assert json.loads(wheel.read(f"{static}/vendor/versions.json")) == pinned
 
 
 def test_types_licence_and_commands(wheel):
@@ -75,7 +84,8 @@ def test_types_licence_and_commands(wheel):
 
 def test_versions_are_exact():
     """A range would make two builds of one commit differ."""
-    for version in json.loads((ROOT / "package.json").read_text())["dependencies"].values():
+    told = json.loads((ROOT / "package.json").read_text())
+    for version in (told["dependencies"] | told["devDependencies"]).values():
         assert all(part.isdigit() for part in version.split("."))
 
 
@@ -104,15 +114,16 @@ def test_a_build_fetches_what_is_missing(tmp_path):
         ".git", ".venv", "*_cache", "vendor", "var", "artifacts", "sample_data", "tests", "__pycache__", "node_modules"
     )
     shutil.copytree(ROOT, checkout, ignore=ignored)
-    package = tmp_path / "openseadragon"
-    (package / "build" / "openseadragon").mkdir(parents=True)
-    vendor = ROOT / VENDOR / "openseadragon"
-    shutil.copy(vendor / "openseadragon.min.js", package / "build" / "openseadragon")
-    shutil.copy(vendor / "LICENSE.txt", package)
+    (tmp_path / "packages").mkdir()
+    for package, version in SERVED.pinned.items():
+        with tarfile.open(tmp_path / "packages" / f"{package}-{version}.tgz", "w:gz") as packed:
+            for source, name in SERVED.wanted[package].items():
+                packed.add(ROOT / VENDOR / package / name, f"package/{source}")
     npm = tmp_path / "bin" / "npm"
     npm.parent.mkdir()
-    npm.write_text(f'#!/bin/sh\nmkdir node_modules && cp -r "{package}" node_modules/\n')
+    npm.write_text(f'#!/bin/sh\ntest "$1" = pack && cp "{tmp_path}"/packages/* .\n')
     npm.chmod(0o755)
     built = build_wheel(checkout, tmp_path / "dist", PATH=f"{npm.parent}:{os.environ['PATH']}")
     with zipfile.ZipFile(built) as archive:
-        assert "wsi_dicom_server/static/vendor/openseadragon/openseadragon.min.js" in archive.namelist()
+        for package in SERVED.wanted:
+            assert f"wsi_dicom_server/static/vendor/{package}/{package}.min.js" in archive.namelist()

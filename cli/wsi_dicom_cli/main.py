@@ -10,6 +10,8 @@ from wsi_dicom_cli.commands.index import index
 from wsi_dicom_cli.commands.info import info
 from wsi_dicom_cli.commands.list import list_series
 from wsi_dicom_cli.commands.serve import serve
+from wsi_dicom_cli.commands.token import token
+from wsi_dicom_cli.commands.user import user
 from wsi_dicom_cli.commands.validate import validate
 from wsi_dicom_cli.options import version_option
 
@@ -20,5 +22,5 @@ def main() -> None:
     """Whole slides in DICOM: the local store and its server. See also dicomize and dicom2tiff."""
 
 
-for command in (serve, list_series, info, delete, index, validate):
+for command in (serve, list_series, info, delete, index, validate, user, token):
     main.add_command(command)

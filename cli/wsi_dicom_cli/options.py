@@ -13,6 +13,7 @@ from wsi_dicom_cli.log import show_all_of_log
 
 if TYPE_CHECKING:
     from wsi_dicom.stores.local import LocalStore
+    from wsi_dicom_server.access.accounts import Accounts
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -53,6 +54,17 @@ def json_option(command: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
+def scope_option(command: Decorated) -> Decorated:
+    """--scope, handed on as `scope: str`."""
+    return click.option(
+        "--scope",
+        type=click.Choice(["read", "write", "admin"]),
+        default="read",
+        show_default=True,
+        help="read: see slides; write: upload and delete them too; admin: users and tokens too.",
+    )(command)
+
+
 def verbose_option(command: Decorated) -> Decorated:
     """--verbose switches the log on; nothing is handed on."""
 
@@ -78,6 +90,13 @@ def open_store(store: Path | None, *, create: bool = False, replace_damaged: boo
     from wsi_dicom.stores.local import LocalStore
 
     return LocalStore(store_root(store), create=create, replace_damaged=replace_damaged)
+
+
+def accounts_of(store: Path | None) -> Accounts:
+    """Of that store, which may be one to come: users are made before the first slide."""
+    from wsi_dicom_server.access.accounts import ACCESS_FILE, Accounts
+
+    return Accounts(store_root(store) / ACCESS_FILE)
 
 
 def store_root(store: Path | None) -> Path:

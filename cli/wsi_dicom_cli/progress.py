@@ -13,8 +13,9 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from wsi_dicom.batch import Advance, Outcome
+    from wsi_dicom.batch import Outcome
     from wsi_dicom.convert import Observer
+    from wsi_dicom.workers import Advance
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -1,21 +1,40 @@
-"""The application: its routes in order, its errors, its middleware; and running it on a socket."""
+"""The application: its routes in order, its errors, its middleware."""
 
 from __future__ import annotations
 
 import logging
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.stores import SeriesStore
+from wsi_dicom_server.access.control import AccessControl
 from wsi_dicom_server.errors import HANDLERS
-from wsi_dicom_server.middleware import PathsAndPreflights
-from wsi_dicom_server.routes import iiif_image, iiif_presentation, pages, pyramids, tiles
+from wsi_dicom_server.forwarded import BehindProxy
+from wsi_dicom_server.middleware import CrossOrigin, PathsAndPreflights
+from wsi_dicom_server.peers import TrustedPeers
+from wsi_dicom_server.routes import (
+    accounts,
+    archive,
+    assets,
+    frames,
+    iiif_collections,
+    iiif_image,
+    iiif_presentation,
+    jobs,
+    login,
+    orthanc_pages,
+    pages,
+    pictures,
+    pyramids,
+    series_files,
+    tiles,
+    uploads,
+)
 from wsi_dicom_server.settings import ServerSettings
 from wsi_dicom_server.site import Site
 from wsi_dicom_server.static_files import VIEWER_SCRIPT
@@ -35,10 +54,35 @@ def create_app(settings: ServerSettings, store: SeriesStore) -> Application:
     The data routes exist twice: at the root, and under `/wsi` where Orthanc's plugin has them. Tiles come first,
     because Starlette tries its routes one after the other.
     """
-    data_routes = [*tiles.routes, *iiif_image.routes, *pyramids.routes, *iiif_presentation.routes]
+    trusted = TrustedPeers(settings.trusted_proxies)
+    data_routes = [
+        *tiles.routes,
+        *iiif_image.routes,
+        *pyramids.routes,
+        *frames.routes,
+        *([*iiif_presentation.routes, *iiif_collections.routes] if settings.iiif else []),
+        *series_files.routes,
+    ]
     app = Application(
-        routes=[*data_routes, Mount("/wsi", routes=data_routes), *pages.routes],
-        middleware=[Middleware(PathsAndPreflights)],
+        routes=[
+            *data_routes,
+            *orthanc_pages.routes,
+            Mount("/wsi", routes=data_routes),
+            *archive.routes,
+            *pages.routes,
+            *pictures.routes,
+            *assets.routes,
+            *login.routes,
+            *accounts.routes,
+            *jobs.routes,
+            *uploads.routes,
+        ],
+        middleware=[
+            *([Middleware(CrossOrigin, origins=settings.cors_origins)] if settings.cors_origins else []),
+            *([Middleware(BehindProxy, trusted=trusted)] if trusted else []),
+            Middleware(PathsAndPreflights),
+            Middleware(AccessControl),
+        ],
         exception_handlers=HANDLERS,
         lifespan=_lifespan,
     )
@@ -49,54 +93,10 @@ def create_app(settings: ServerSettings, store: SeriesStore) -> Application:
     return app
 
 
-def serve(settings: ServerSettings, store: SeriesStore, *, ready: Callable[[str], None] | None = None) -> None:
-    """Serves until interrupted. `ready` is told the address of the list of slides once connections are taken.
-
-    Port 0 takes any free one. Raises InvalidRequest when the address cannot be had.
-    """
-    import uvicorn
-
-    with _listen(settings.host, settings.port) as listener:
-        config = uvicorn.Config(
-            create_app(settings, store),
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            backlog=2048,
-        )
-        if ready is not None:
-            ready(settings.public_url or _address(settings.host, listener.getsockname()[1]))
-        with suppress(KeyboardInterrupt):  # uvicorn passes it on when it has finished the requests under way
-            uvicorn.Server(config).run(sockets=[listener])
-
-
 @asynccontextmanager
 async def _lifespan(app: Application) -> AsyncIterator[None]:
     yield
+    if app.site.jobs is not None:
+        await to_thread.run_sync(app.site.jobs.close)
     app.site.slides.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-            listener.listen(2048)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise InvalidRequest(
-            f"cannot serve on {host} port {port}: {error.strerror or error}; choose another host or port"
-        ) from error
-    return listener
-
-
-def _address(host: str, port: int) -> str:
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - read here, never bound
-    return f"http://{f'[{shown}]' if ':' in shown and not shown.startswith('[') else shown}:{port}/"
+    app.site.frames.close()

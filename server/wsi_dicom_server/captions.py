@@ -1,44 +1,114 @@
 """What a slide is called, and what is told of it, on pages and in manifests. Never who the patient is.
 
-The server asks nobody for a name or password by itself, so nothing it shows by default may identify a patient.
+Patients are named only to those who have said who they are themselves.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from wsi_dicom.slide import Slide
-from wsi_dicom.stores import SeriesRecord
+from wsi_dicom.stores import PatientRecord, SeriesRecord, StudyRecord
+from wsi_dicom.stores.record import told
 
 
 def slide_title(record: SeriesRecord) -> str:
-    return _told(record.description) or _told(record.container_identifier) or f"Slide {record.orthanc_id[:8]}"
+    for name in (record.description, record.container_identifier):
+        if told(name):
+            return name
+    return f"{'Slide' if record.width else record.modality or 'Series'} {record.orthanc_id[:8]}"
 
 
-def _told(value: str | None) -> str:
-    """Nothing for what DICOM writers put where they know nothing, but must write something."""
-    return value if value and value.casefold() != "unknown" else ""
+def study_title(study: StudyRecord, *, dates: bool, patients: bool) -> str:
+    names = [
+        dashed_date(study.study_date) if dates else "",
+        study.description,
+        study.accession_number if patients else "",
+    ]
+    return " · ".join(filter(told, names)) or f"Study {study.orthanc_id[:8]}"
+
+
+def patient_title(patient: PatientRecord, *, patients: bool) -> str:
+    if not patient.patient_id and not patient.patient_name:
+        return "Without a patient"
+    names = [readable_name(patient.patient_name), patient.patient_id] if patients else []
+    return " · ".join(filter(None, names)) or f"Patient {patient.orthanc_id[:8]}"
+
+
+def readable_name(name: str) -> str:
+    """A name as DICOM writes it (PS3.5 6.2.1), `Doe^Jane^^Dr`, as people do: Doe, Jane, Dr."""
+    parts = (" ".join(part.split()) for part in name.partition("=")[0].split("^"))
+    return ", ".join(part for part in parts if part)
 
 
 def slide_date(record: SeriesRecord) -> str:
-    """Study Date as 2024-01-31; as it is when it is no date."""
-    date = record.study_date
+    return dashed_date(record.study_date)
+
+
+def dashed_date(date: str) -> str:
+    """A date of DICOM as 2024-01-31; as it is when it is no date."""
     return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isdigit() else date
+
+
+def calendar_date(date: str) -> str:
+    """A date of DICOM as 2024-01-31; "" when there is no such day."""
+    try:
+        return datetime.strptime(date, "%Y%m%d").date().isoformat() if len(date) == 8 else ""
+    except ValueError:
+        return ""
 
 
 def slide_size(record: SeriesRecord) -> str:
     return f"{record.width:,} × {record.height:,} pixels".replace(",", " ") if record.width else ""
 
 
-def slide_facts(record: SeriesRecord, slide: Slide) -> list[tuple[str, str]]:
+def slide_facts(record: SeriesRecord, slide: Slide, *, dates: bool = True) -> list[tuple[str, str]]:
     """Pairs of label and value, only what is known."""
     metadata, spacing = slide.metadata, slide.pyramid.spacing
-    scanner = " ".join(part for part in (_told(metadata.manufacturer), _told(metadata.model)) if part)
     acquired = metadata.acquired.strftime("%Y-%m-%d") if metadata.acquired else slide_date(record)
     facts = [
-        ("Scanner", scanner),
+        ("Scanner", record.scanner),
         ("Objective", f"{metadata.objective_power:g}×" if metadata.objective_power else ""),
         ("Pixel spacing", f"{spacing.x_mm * 1000:.4g} µm" if spacing else ""),
         ("Size", slide_size(record)),
-        ("Date", acquired),
-        ("Container", _told(record.container_identifier)),
+        ("Date", acquired if dates else ""),
+    ]
+    return [(label, value) for label, value in facts if value] + specimen_facts(record)
+
+
+def series_facts(record: SeriesRecord, *, dates: bool = True) -> list[tuple[str, str]]:
+    """Of a series that is no slide: pairs of label and value, only what is known."""
+    facts = [
+        ("Modality", record.modality),
+        ("Scanner", record.scanner),
+        ("Images", str(record.frame_count)),
+        ("Date", slide_date(record) if dates else ""),
+    ]
+    return [(label, value) for label, value in facts if value] + specimen_facts(record)
+
+
+def patient_facts(record: SeriesRecord) -> list[tuple[str, str]]:
+    """Only for those who may know."""
+    facts = [
+        ("Patient", readable_name(record.patient_name)),
+        ("Patient ID", record.patient_id),
+        ("Accession number", record.accession_number),
     ]
     return [(label, value) for label, value in facts if value]
+
+
+def path_name(slide: Slide, number: int) -> str:
+    """What an optical path, counted from 0, is called: a channel of fluorescence as a rule."""
+    described = slide.metadata.optical_paths
+    path = described[number] if number < len(described) else None
+    return (path.description or path.identifier) if path else f"Optical path {number + 1}"
+
+
+def specimen_facts(record: SeriesRecord) -> list[tuple[str, str]]:
+    facts = [
+        ("Container", record.container_identifier),
+        ("Specimen", record.specimen),
+        ("Anatomic site", record.anatomy),
+        ("Stain", record.stain),
+    ]
+    return [(label, value) for label, value in facts if told(value)]

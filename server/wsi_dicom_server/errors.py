@@ -30,7 +30,7 @@ STATUSES: Final[dict[type[WsiError], int]] = {
     InvalidRequest: 400,
     NotFound: 404,
     OutOfBounds: 404,
-    UnsupportedFormat: 404,  # a series, but not a whole slide that can be shown
+    UnsupportedFormat: 404,  # it is there, but nothing that can be shown
     CorruptInput: 500,
     CodecError: 500,
     StoreError: 503,
@@ -39,12 +39,14 @@ STATUSES: Final[dict[type[WsiError], int]] = {
 # Orthanc's own numbers and names of what went wrong, for clients that read them.
 _ORTHANC: Final = {
     400: (8, "Bad request"),
+    401: (29, "Bad credentials were provided to an HTTP request"),
+    403: (29, "Bad credentials were provided to an HTTP request"),
     404: (17, "Unknown resource"),
     405: (8, "Bad request"),
     406: (34, "Cannot send a response which is acceptable according to the Accept HTTP header"),
     503: (36, "The database is currently not available (probably a transient situation)"),
 }
-_NO_SLIDE: Final = "this series is not a whole slide that can be shown; the server's log has the details"
+_NO_PICTURE: Final = "nothing here can be shown; the server's log has the details"
 _UNREADABLE: Final = "this series cannot be read; the server's log has the details"
 _INTERNAL: Final = (-1, "Internal error")
 
@@ -55,7 +57,7 @@ async def wsi_error(request: Request, error: Exception) -> Reply:
     if isinstance(error, InvalidRequest | NotFound | OutOfBounds):
         return error_reply(request, status, str(error))
     logger.error("%s %s: %s", request.method, request.url.path, error)
-    return error_reply(request, status, _NO_SLIDE if status == 404 else _UNREADABLE)
+    return error_reply(request, status, _NO_PICTURE if status == 404 else _UNREADABLE)
 
 
 async def http_error(request: Request, error: Exception) -> Reply:

@@ -1,10 +1,11 @@
-"""Pure ASGI, and nothing that wraps `send`: what every request passes must cost next to nothing."""
+"""Pure ASGI, and nothing that wraps `send` without need: what every request passes must cost next to nothing."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wsi_dicom_server.replies import ANY_ORIGIN, Reply
 
@@ -28,6 +29,35 @@ class PathsAndPreflights:
                 await _preflight()(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+class CrossOrigin:
+    """Lets pages from some other origins ask with credentials, which `*` does not: names their origin in the answer.
+
+    Every answer then varies by Origin, so that no cache gives one page's answer to another.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        self.app = app
+        self._origins = frozenset(origin.encode() for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+
+        async def send_with_origin(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message["headers"], (b"vary", b"Origin")]
+                if origin in self._origins:
+                    headers = [pair for pair in headers if pair[0] != b"access-control-allow-origin"]
+                    headers.append((b"access-control-allow-origin", origin))
+                    headers.append((b"access-control-allow-credentials", b"true"))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, send_with_origin)
 
 
 def _preflight() -> Reply:

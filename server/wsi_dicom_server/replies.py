@@ -84,7 +84,13 @@ def picture(body: bytes, media_type: str, etag: str, *headers: tuple[bytes, byte
 
 def document(request: Request, content: Any, media_type: str = "application/json", links: Sequence[str] = ()) -> Reply:
     """JSON that may change, so that caches ask whether it did."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return json_document(
+        request, json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), media_type, links
+    )
+
+
+def json_document(request: Request, body: bytes, media_type: str, links: Sequence[str] = ()) -> Reply:
+    """As `document`, of JSON that was written in a thread."""
     etag = f'"{zlib.crc32(body):08x}-{len(body)}-{zlib.crc32(media_type.encode()):08x}"'
     if unchanged(request, etag):
         return not_modified(etag, REVALIDATE, BY_ACCEPT)

@@ -8,25 +8,47 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 
+from wsi_dicom.decoded_cache import DecodedCache
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.stores import SeriesStore
+from wsi_dicom_server.access.policy import Access
+from wsi_dicom_server.answers import AnswerCache
+from wsi_dicom_server.frame_pool import FramePool
+from wsi_dicom_server.job_records import JobRecords
+from wsi_dicom_server.jobs import Jobs
 from wsi_dicom_server.settings import ServerSettings
 from wsi_dicom_server.slide_pool import SlidePool
 from wsi_dicom_server.static_files import StaticFile, load_static_files
 
 T = TypeVar("T")
+_DOWNLOADS = 4
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]_")
 
 
 class Site:
-    """Settings, store, open slides, our own files, and the bound on how much is decoded at once."""
+    """Settings, store, open slides, our own files, and the bounds on how much is done at once.
+
+    `downloads` are of whole series, `exporting` is what converts them first.
+    """
 
     def __init__(self, settings: ServerSettings, store: SeriesStore) -> None:
         self.settings = settings
         self.store = store
         self.slides = SlidePool(store, settings.open_slides)
+        self.frames = FramePool(store, settings.open_slides)
+        self.answers = AnswerCache(settings.answer_bytes)
+        self.decoded = DecodedCache(settings.decoded_bytes)
+        self.access = Access(settings)
+        self.jobs = _jobs(settings)
         self.static: dict[str, StaticFile] = load_static_files()
+        self.downloads = CapacityLimiter(_DOWNLOADS)
+        self.exporting = CapacityLimiter(1)
         self._decoding = CapacityLimiter(settings.decoders)
+
+    @property
+    def shows_mirador(self) -> bool:
+        """Mirador opens manifests, and nothing else."""
+        return self.settings.mirador and self.settings.iiif
 
     async def decode(self, request: Request, work: Callable[[], T]) -> T:
         """Runs work that decodes or encodes in a thread, unless the client went away while it waited for its turn."""
@@ -48,6 +70,13 @@ class Site:
         if not host or not _HOST_CHARACTERS.issuperset(host):
             raise InvalidRequest("the Host header is not a host name")
         return f"{scope['scheme']}://{host}{root}"
+
+
+def _jobs(settings: ServerSettings) -> Jobs | None:
+    """None where nothing can be uploaded."""
+    if settings.jobs_file is None:
+        return None
+    return Jobs(JobRecords(settings.jobs_file), at_once=settings.jobs_at_once, most=settings.waiting_jobs)
 
 
 def site_of(request: Request) -> Site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from pydicom.uid import generate_uid
 
 from tests.foreign_series import TILE, Picture, native_frames, save_native
 from wsi_dicom.errors import CorruptInput, InvalidRequest, NotFound, StoreError, WsiError
-from wsi_dicom.stores import SeriesStore
+from wsi_dicom.stores import Entity, SeriesQuery, SeriesStore
 from wsi_dicom.stores.local import LocalStore
 
 FRAMES = native_frames(6)
@@ -38,6 +39,12 @@ def write_series(folder: Path, series_uid: str | None = None, **attributes: obje
 
 
 class StoreContract:
+    def test_another_process_can_open_it(self, store: SeriesStore, tmp_path: Path) -> None:
+        record = store.add(write_series(tmp_path / "in"))
+        again = pickle.loads(pickle.dumps(store.opener()))()  # noqa: S301 - our own
+        assert again.find(record.series_uid) == record
+        again.close()
+
     def test_add_describes_the_series(self, store: SeriesStore, tmp_path: Path) -> None:
         before = datetime.now(UTC)
         files = write_series(
@@ -129,11 +136,18 @@ class StoreContract:
         assert list(store.search()) == newest_first
         assert list(store.search(limit=2)) == newest_first[:2]
         assert list(store.search(limit=2, offset=3)) == newest_first[3:]
-        assert list(store.search({"patient_id": "P1"})) == [records[3], records[1]]
-        assert list(store.search({"patient_id": "P1", "accession_number": "1"})) == [records[1]]
-        assert list(store.search({"patient_id": "%"})) == []
+        assert list(store.search(SeriesQuery({"patient_id": "P1"}))) == [records[3], records[1]]
+        assert list(store.search(SeriesQuery({"patient_id": "P1", "accession_number": "1"}))) == [records[1]]
+        assert list(store.search(SeriesQuery({"patient_id": "%"}))) == []
+        assert store.count() == 5
+        assert store.count(SeriesQuery({"patient_id": "P1"})) == 2
+        assert store.count(entity=Entity.PATIENT) == 2
+        patients = {patient.patient_id: (patient.studies, patient.series) for patient in store.patients()}
+        assert patients == {"P0": (3, 3), "P1": (2, 2)}
+        study = records[1].study_orthanc_id
+        assert [s.study_uid for s in store.studies(SeriesQuery({"study_orthanc_id": study}))] == [records[1].study_uid]
         with pytest.raises(InvalidRequest, match="shoe_size"):
-            list(store.search({"shoe_size": "44"}))
+            SeriesQuery({"shoe_size": "44"})
 
     def test_resolve(self, store: SeriesStore, tmp_path: Path) -> None:
         uids = ["2.25.111122223333", "2.25.1111222233334444", "2.25.999", "1.2.840.5"]

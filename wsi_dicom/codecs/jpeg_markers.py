@@ -243,27 +243,41 @@ _PROFILE_PART: Final = 0xFFFF - 2 - len(_ICC_PROFILE) - 2
 """Bytes of a profile that one segment holds, behind its number and how many there are, a byte each."""
 
 
-def with_icc_profile(data: bytes, profile: bytes) -> bytes:
-    """A stream with this ICC profile in APP2 segments (ICC.1 annex B.4), instead of any that it has.
-
-    Raises CodecError: no JPEG, or a profile too long for 255 segments.
-    """
+def icc_segments(profile: bytes) -> bytes:
+    """The APP2 segments of an ICC profile (ICC.1 annex B.4). Raises CodecError: too long for 255 of them."""
     parts = [profile[at : at + _PROFILE_PART] for at in range(0, len(profile), _PROFILE_PART)]
     if len(parts) > 0xFF:
         raise CodecError(f"an ICC profile of {len(profile)} bytes; JPEG holds {0xFF * _PROFILE_PART}")
-    others = [s for s in _segments(data) if s.marker != _APP2 or not data.startswith(_ICC_PROFILE, s.payload)]
-    if not others or others[-1].marker != _SOS:
-        raise CodecError("broken JPEG stream: it has no scan")
-    stream = SOI + b"".join(data[s.start : s.end] for s in others) + data[others[-1].end :]
-    segments = (
+    return b"".join(
         struct.pack(">BBH", 0xFF, _APP2, len(part) + len(_ICC_PROFILE) + 4)
         + _ICC_PROFILE
         + bytes((number, len(parts)))
         + part
         for number, part in enumerate(parts, start=1)
     )
-    at = body_offset(stream)
-    return stream[:at] + b"".join(segments) + stream[at:]
+
+
+def with_icc_segments(data: bytes, segments: bytes) -> bytes:
+    """A stream with these `icc_segments`, instead of any that it has. One without is not parsed. Raises CodecError."""
+    if _ICC_PROFILE in data:
+        data = _without_icc_profile(data)
+    at = body_offset(data)
+    return b"".join((data[:at], segments, data[at:]))
+
+
+def with_icc_profile(data: bytes, profile: bytes) -> bytes:
+    """A stream with this ICC profile, instead of any that it has.
+
+    Raises CodecError: no JPEG, or a profile too long for 255 segments.
+    """
+    return with_icc_segments(_without_icc_profile(data), icc_segments(profile))
+
+
+def _without_icc_profile(data: bytes) -> bytes:
+    kept = [s for s in _segments(data) if s.marker != _APP2 or not data.startswith(_ICC_PROFILE, s.payload)]
+    if not kept or kept[-1].marker != _SOS:
+        raise CodecError("broken JPEG stream: it has no scan")
+    return SOI + b"".join(data[s.start : s.end] for s in kept) + data[kept[-1].end :]
 
 
 def end_of_stream(data: bytes) -> int | None:

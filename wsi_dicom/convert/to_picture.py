@@ -13,8 +13,8 @@ from wsi_dicom.errors import InvalidRequest, StoreError, UnsupportedFormat
 from wsi_dicom.frames import in_order
 from wsi_dicom.geometry import Region
 from wsi_dicom.part import PartOptions, part_of, region_on_level
+from wsi_dicom.picture_file import JPEG_QUALITY, LONGEST_SIDE, PictureFormat, encode_picture
 from wsi_dicom.region import empty_pixels, read_region
-from wsi_dicom.render import JPEG_QUALITY, LONGEST_SIDE, PictureFormat, encode_picture
 from wsi_dicom.slide import Pixels, Slide
 from wsi_dicom.stores.staging import staged_file, sync
 

@@ -49,6 +49,7 @@ SHORTEST_KEY: Final = 16
 _LONGEST_KEY: Final = 1 << 16
 _MOST_DAYS: Final = 3650
 _PER_FRAME_GROUPS: Final = 0x52009230
+_IDENTIFIERS: Final = frozenset({"ContainerIdentifier", "SpecimenIdentifier"})
 _NO_DATE: Final = {"DA": "19000101", "TM": "000000", "DT": "19000101000000"}
 
 
@@ -135,6 +136,27 @@ def deidentify(dataset: Dataset, options: DeidentifyOptions) -> None:
         dataset.PatientID = dataset.PatientID or options.identifier(patient)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     _tell(dataset, options)
+
+
+class _AsItIs(DeidentifyOptions):
+    """UIDs and identifiers stay."""
+
+    def uid(self, original: str) -> str:
+        return original
+
+    def identifier(self, original: str) -> str:
+        return original
+
+
+def withhold_names(dataset: Dataset, dates: DatePolicy) -> None:
+    """Takes out of any data set, in place, what names a patient, and all else that the profile removes.
+
+    UIDs and the identifiers of container and specimens stay. For showing a data set, not for making one.
+    """
+    for keyword in (REPLACED | EMPTIED) - _IDENTIFIERS - (MOMENTS if dates is DatePolicy.KEEP else frozenset()):
+        if keyword in dataset:
+            del dataset[keyword]
+    _Cleaning(_AsItIs(dates=dates), timedelta()).clean(dataset)
 
 
 def _tell(dataset: Dataset, options: DeidentifyOptions) -> None:

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -28,6 +28,7 @@ from wsi_dicom.dicom.photometric import told_encoding
 from wsi_dicom.dicom.position_cache import PositionCache
 from wsi_dicom.dicom.positions import FramePositions, read_positions
 from wsi_dicom.dicom.samples import StoredSamples, read_samples
+from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
 from wsi_dicom.dicom.window import read_window
 from wsi_dicom.errors import CorruptInput
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
@@ -99,39 +100,59 @@ def image_flavor(instance: Instance) -> ImageFlavor | None:
         return ImageFlavor.VOLUME if tiled or text(instance.header, "SpecimenLabelInImage") == "NO" else None
 
 
+def shows_label(instance: Instance) -> bool:
+    """Whether it may show a slide's label: all of a whole slide that is not told to be a level or a thumbnail.
+
+    LABEL and OVERVIEW do, and so did LOCALIZER, as an OVERVIEW was called before.
+    """
+    if instance.sop_class_uid != VL_WHOLE_SLIDE:
+        return False
+    return image_flavor(instance) not in (ImageFlavor.VOLUME, ImageFlavor.THUMBNAIL)
+
+
 def read_attributes(instance: Instance, flavor: ImageFlavor) -> ImageAttributes:
     """Raises CorruptInput for absurd values, UnsupportedFormat for pixels that we do not handle."""
     with reading(instance.path):
         _log_repairs(instance, flavor)
-        header = instance.header
-        encoding = told_encoding(instance)
-        samples = read_samples(instance, encoding)
-        level = _level(instance, max(samples.stored.bytes_per_pixel, samples.pixel_format.bytes_per_pixel))
-        focal_planes = integer(instance, "TotalPixelMatrixFocalPlanes", 1, high=_PLANES)
-        frames = integer(instance, "NumberOfFrames", 1, high=_MOST_FRAMES)
-        organization = text(header, "DimensionOrganizationType")
-        return ImageAttributes(
-            instance=instance,
-            flavor=flavor,
-            level=level,
-            frames=frames,
-            samples=samples,
-            encoding=encoding,
-            lossy=_lossy_history(header, encoding),
-            tiled_full=organization == "TILED_FULL"
-            or (flavor is not ImageFlavor.VOLUME and frames == level.tile_count == 1),
-            focal_planes=focal_planes,
-            optical_paths=tuple(
-                text(path, "OpticalPathIdentifier") for path in header.get("OpticalPathSequence") or ()
-            ),
-            shared_path=_shared_path(header),
-            spacing=_spacing(header, level.width, level.height),
-            focal_spacing_um=_focal_spacing(header),
-            window=read_window(instance, samples),
-            absent_color=_absent_color(header),
-            concatenation_uid=text(header, "ConcatenationUID"),
-            first_frame=integer(instance, "ConcatenationFrameOffsetNumber", 0, low=0, high=_MOST_FRAMES),
-        )
+        return _attributes(instance, flavor)
+
+
+def frame_attributes(instance: Instance) -> ImageAttributes:
+    """Of an image of any kind, whose frames are no tiles of anything: each is a level of its own. Raises likewise."""
+    with reading(instance.path):
+        image = _attributes(instance, ImageFlavor.VOLUME)
+        width, height = image.level.tile_width, image.level.tile_height
+        return replace(image, level=Level(width, height, width, height), tiled_full=True)
+
+
+def _attributes(instance: Instance, flavor: ImageFlavor) -> ImageAttributes:
+    header = instance.header
+    encoding = told_encoding(instance)
+    samples = read_samples(instance, encoding)
+    level = _level(instance, max(samples.stored.bytes_per_pixel, samples.pixel_format.bytes_per_pixel))
+    focal_planes = integer(instance, "TotalPixelMatrixFocalPlanes", 1, high=_PLANES)
+    frames = integer(instance, "NumberOfFrames", 1, high=_MOST_FRAMES)
+    organization = text(header, "DimensionOrganizationType")
+    return ImageAttributes(
+        instance=instance,
+        flavor=flavor,
+        level=level,
+        frames=frames,
+        samples=samples,
+        encoding=encoding,
+        lossy=_lossy_history(header, encoding),
+        tiled_full=organization == "TILED_FULL"
+        or (flavor is not ImageFlavor.VOLUME and frames == level.tile_count == 1),
+        focal_planes=focal_planes,
+        optical_paths=tuple(text(path, "OpticalPathIdentifier") for path in header.get("OpticalPathSequence") or ()),
+        shared_path=_shared_path(header),
+        spacing=_spacing(header, level.width, level.height),
+        focal_spacing_um=_focal_spacing(header),
+        window=read_window(instance, samples),
+        absent_color=_absent_color(header),
+        concatenation_uid=text(header, "ConcatenationUID"),
+        first_frame=integer(instance, "ConcatenationFrameOffsetNumber", 0, low=0, high=_MOST_FRAMES),
+    )
 
 
 def open_body(image: ImageAttributes, cache: PositionCache | None = None) -> ImageBody:
@@ -296,14 +317,20 @@ def _focal_spacing(header: Dataset) -> float | None:
 def _spacing(header: Dataset, width: int, height: int) -> Spacing | None:
     """From Pixel Spacing, which is (between rows, between columns); else from the size of the imaged volume."""
     for measures in (*_pixel_measures(header), header):  # outside of any group in old files
-        values = measures.get("PixelSpacing")
-        told = isinstance(values, Sequence) and len(values) == 2 and None not in values
-        if told and (spacing := _valid_spacing(float(values[1]), float(values[0]))):
+        if spacing := told_spacing(measures):
             return spacing
     imaged_width, imaged_height = header.get("ImagedVolumeWidth"), header.get("ImagedVolumeHeight")
     if imaged_width is None or imaged_height is None:
         return None
     return _valid_spacing(float(imaged_width) / width, float(imaged_height) / height)
+
+
+def told_spacing(measures: Dataset) -> Spacing | None:
+    """Of an item of Pixel Measures, or an image that has none."""
+    values = measures.get("PixelSpacing")
+    if not isinstance(values, Sequence) or len(values) != 2 or None in values:
+        return None
+    return _valid_spacing(float(values[1]), float(values[0]))
 
 
 def _valid_spacing(x_mm: float, y_mm: float) -> Spacing | None:

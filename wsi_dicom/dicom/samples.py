@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -29,12 +30,14 @@ class StoredSamples:
 
     `table` tells what becomes of each stored number: shape (2 ** stored.bits, 1), or (.., 3) for a palette. None when
     the numbers stay. `ycbcr`: the codec gives luma and chroma. A gray of 8 bits or more becomes `slope` times the
-    stored number plus `intercept`, also where there is no table; `inverted`: it was MONOCHROME1.
+    stored number plus `intercept`, also where there is no table; `inverted`: it was MONOCHROME1. `numbers` are the
+    stored numbers, signed or not, that each content of the stored bits stands for.
     """
 
     stored: PixelFormat
     bits: int
     pixel_format: PixelFormat
+    numbers: NDArray[np.int64] = field(repr=False, compare=False)
     ycbcr: bool = False
     slope: float = 1.0
     intercept: float = 0.0
@@ -83,7 +86,7 @@ def read_samples(instance: Instance, encoding: Encoding) -> StoredSamples:
     if photometric == PALETTE:
         first, colours = read_palette(instance)
         table: NDArray[Any] = colours.take(numbers - first, axis=0, mode="clip")
-        return StoredSamples(stored, bits, PixelFormat(3, 8), table=table)
+        return StoredSamples(stored, bits, PixelFormat(3, 8), numbers, table=table)
     shown = PixelFormat(samples, 8 if bits <= 8 else 16)
     inverted = photometric == "MONOCHROME1"
     slope, intercept = _scale(instance.header, bits, signed, inverted)
@@ -92,6 +95,7 @@ def read_samples(instance: Instance, encoding: Encoding) -> StoredSamples:
         stored,
         bits,
         shown,
+        numbers,
         is_decoded_to_ycbcr(encoding),
         slope,
         intercept,
@@ -100,10 +104,13 @@ def read_samples(instance: Instance, encoding: Encoding) -> StoredSamples:
     )
 
 
-def modality_rescale(header: Dataset) -> tuple[float, float] | None:
-    """Slope and intercept, from the stored numbers to those of the modality (PS3.3 C.11.1); None when it tells none."""
-    shared = header.get("SharedFunctionalGroupsSequence") or ()
-    groups = (group for item in shared for group in item.get("PixelValueTransformationSequence") or ())
+def modality_rescale(header: Dataset, *functional_groups: Dataset) -> tuple[float, float] | None:
+    """Slope and intercept, from the stored numbers to those of the modality (PS3.3 C.11.1); None when it tells none.
+
+    Of the functional groups that are given, or of the shared ones.
+    """
+    told = (*functional_groups, *(header.get("SharedFunctionalGroupsSequence") or ()))
+    groups = (group for item in told for group in item.get("PixelValueTransformationSequence") or ())
     for group in (header, *groups):
         slope, intercept = group.get("RescaleSlope"), group.get("RescaleIntercept")
         if slope and intercept is not None and math.isfinite(slope) and math.isfinite(intercept):
@@ -111,11 +118,14 @@ def modality_rescale(header: Dataset) -> tuple[float, float] | None:
     return None
 
 
+@lru_cache(maxsize=8)  # 512 KiB for 16 bits, and the instances of a series are alike
 def _numbers(allocated: int, bits: int, lowest: int, signed: bool) -> NDArray[np.int64]:
     """The number that each content of the allocated bits stands for; bits beside those of the sample do not count."""
     numbers = np.arange(1 << allocated) >> lowest & (1 << bits) - 1
     sign = 1 << bits - 1
-    return (numbers ^ sign) - sign if signed else numbers
+    numbers = (numbers ^ sign) - sign if signed else numbers
+    numbers.flags.writeable = False
+    return numbers
 
 
 def _shown(values: NDArray[np.floating[Any]], bits: int) -> NDArray[Any]:

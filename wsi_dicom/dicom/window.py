@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -35,7 +35,7 @@ def read_window(instance: Instance, samples: StoredSamples) -> Window | None:
     if samples.pixel_format.bits == 8:
         return None
     whole = None if samples.bits == 16 else Window.whole(samples.bits)
-    told = _told(instance) if samples.pixel_format.samples == 1 else None
+    told = told_window(instance) if samples.pixel_format.samples == 1 else None
     if told is None:
         return whole
     slope, intercept = modality_rescale(instance.header) or (1.0, 0.0)
@@ -54,9 +54,12 @@ def add_window(dataset: Dataset, window: Window) -> None:
         dataset.VOILUTFunction = "SIGMOID" if window.sigmoid else "LINEAR_EXACT"
 
 
-def _told(instance: Instance) -> Window | None:
-    """In the modality's numbers. What makes no sense is said, and is no window."""
-    for group in _groups(instance.header):
+def told_window(instance: Instance, *functional_groups: Dataset) -> Window | None:
+    """In the modality's numbers: of the functional groups that are given, the image or the shared groups.
+
+    What makes no sense is said, and is no window.
+    """
+    for group in _groups(instance.header, functional_groups):
         function = text(group, "VOILUTFunction") or "LINEAR"
         try:
             center, width = _first(group, "WindowCenter"), _first(group, "WindowWidth")
@@ -64,20 +67,29 @@ def _told(instance: Instance) -> Window | None:
             center = width = math.nan
         if center is None or width is None:
             continue
-        if abs(center) < _FARTHEST and (1 if function == "LINEAR" else _NARROWEST) <= width < _FARTHEST:
-            if function == "LINEAR":  # C.11.2.1.2.1: it ends at the centres of its last values
-                center, width = center - 0.5, max(width - 1, _NARROWEST)
-            return Window(center, width, function == "SIGMOID")
+        if (window := voi_window(center, width, function)) is not None:
+            return window
         logger.warning(
             "%s: its %s window makes no sense; the whole range is shown", instance.sop_instance_uid, function
         )
     return None
 
 
-def _groups(header: Dataset) -> Iterator[Dataset]:
+def voi_window(center: float, width: float, function: str) -> Window | None:
+    """A window as VOI LUT Function tells: LINEAR, LINEAR_EXACT or SIGMOID. None for one that makes no sense."""
+    if not (abs(center) < _FARTHEST and (1 if function == "LINEAR" else _NARROWEST) <= width < _FARTHEST):
+        return None
+    if function == "LINEAR":  # C.11.2.1.2.1: it ends at the centres of its last values
+        center, width = center - 0.5, max(width - 1, _NARROWEST)
+    return Window(center, width, function == "SIGMOID")
+
+
+def _groups(header: Dataset, functional_groups: Sequence[Dataset]) -> Iterator[Dataset]:
+    for groups in functional_groups:
+        yield from groups.get("FrameVOILUTSequence") or ()
     yield header
-    for shared in header.get("SharedFunctionalGroupsSequence") or ():
-        yield from shared.get("FrameVOILUTSequence") or ()
+    for groups in header.get("SharedFunctionalGroupsSequence") or ():
+        yield from groups.get("FrameVOILUTSequence") or ()
 
 
 def _first(group: Dataset, keyword: str) -> float | None:

@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    DateTime,
-    Integer,
-    MetaData,
-    Select,
-    String,
-    Table,
-    create_engine,
-    delete,
-    event,
-    insert,
-    inspect,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, create_engine, delete, event, insert, inspect, or_, select, text, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from wsi_dicom.errors import InvalidRequest, StoreError
-from wsi_dicom.stores import SeriesRecord
-
-_VERSION: Final = 1
-
-_schema = MetaData()
-_version = Table("schema_version", _schema, Column("version", Integer, primary_key=True))
-_series = Table(
-    "series",
-    _schema,
-    Column("series_uid", String(64), primary_key=True),
-    Column("study_uid", String(64), nullable=False, index=True),
-    Column("orthanc_id", String(44), nullable=False, unique=True),
-    Column("patient_id", String, nullable=False, index=True),
-    Column("patient_name", String, nullable=False, index=True),
-    Column("study_date", String, nullable=False, index=True),
-    Column("accession_number", String, nullable=False, index=True),
-    Column("description", String, nullable=False),
-    Column("container_identifier", String, nullable=False, index=True),
-    Column("modality", String, nullable=False),
-    Column("width", BigInteger),
-    Column("height", BigInteger),
-    Column("instance_count", Integer, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("added", DateTime, nullable=False, index=True),  # UTC; SQLite keeps no time zone
-    Column("state", String(8), nullable=False),
+from wsi_dicom.errors import StoreError
+from wsi_dicom.stores import Entity, InstanceRecord, PatientRecord, SeriesQuery, SeriesRecord, StudyRecord
+from wsi_dicom.stores.schema import IS_STORED, PENDING, STORED, VERSION, instances, schema, series, version
+from wsi_dicom.stores.selection import (
+    folded_texts,
+    matching_patients,
+    matching_series,
+    matching_studies,
+    number_of,
+    stored_series,
 )
 
-PENDING: Final = "pending"
-STORED: Final = "stored"
-DELETING: Final = "deleting"
-
-_RECORD_FIELDS: Final = tuple(field.name for field in fields(SeriesRecord) if field.name != "folder")
-_SEARCHABLE: Final = tuple(name for name in _RECORD_FIELDS if isinstance(_series.c[name].type, String))
-_record_columns: Final = tuple(_series.c[name] for name in _RECORD_FIELDS)
+_ROWS_AT_ONCE: Final = 500
 
 
 class DamagedIndex(StoreError):
@@ -106,17 +67,17 @@ class Catalogue:
             raise StoreError(f"the index {path} is not complete: who may write there has to open the store once")
 
     def _has_version(self) -> bool:
-        """False for an index whose making was never finished: the version comes with the first rows."""
+        """False for an index that has to be made: its version comes with the first rows, or is an earlier one."""
         with self._reported(), self._engine.connect() as connection:
-            if not inspect(connection).has_table(_version.name):
+            if not inspect(connection).has_table(version.name):
                 return False
-            found = connection.scalar(select(_version.c.version))
-        if found not in (None, _VERSION):
+            found = connection.scalar(select(version.c.version))
+        if found is not None and found > VERSION:
             raise StoreError(
-                f"{self._path} is an index of version {found}, this program needs {_VERSION}: remove it, and it is "
-                "made again from the files"
+                f"{self._path} is an index of version {found}, this program knows {VERSION}: use a later one, or "
+                "remove the index, and it is made again from the files"
             )
-        return found is not None
+        return found == VERSION
 
     def check(self) -> None:
         """Reads all of the index. Raises DamagedIndex."""
@@ -125,70 +86,100 @@ class Catalogue:
         if verdict != "ok":
             raise DamagedIndex(f"the index {self._path} is damaged: {verdict}")
 
-    def add_pending(self, record: SeriesRecord) -> bool:
+    def add_pending(self, record: SeriesRecord, found: Sequence[InstanceRecord]) -> bool:
         """False when the series is there already, in any state."""
         with self._reported(), self._engine.begin() as connection:
             try:
-                connection.execute(insert(_series).values(_row(record, PENDING)))
+                connection.execute(insert(series).values(_row(record, PENDING)))
             except IntegrityError:
                 return False
+            connection.execute(insert(instances), [_instance_row(instance) for instance in found])
         return True
 
     def change(self, series_uid: str, before: str, after: str) -> bool:
         """From one state to another; False when there is no such row in state `before`."""
-        query = update(_series).where(_series.c.series_uid == series_uid, _series.c.state == before)
+        query = update(series).where(series.c.series_uid == series_uid, series.c.state == before)
         with self._reported(), self._engine.begin() as connection:
             return connection.execute(query.values(state=after)).rowcount == 1
 
     def remove(self, series_uid: str, state: str) -> None:
-        query = delete(_series).where(_series.c.series_uid == series_uid, _series.c.state == state)
+        query = delete(series).where(series.c.series_uid == series_uid, series.c.state == state)
         with self._reported(), self._engine.begin() as connection:
-            connection.execute(query)
+            if connection.execute(query).rowcount:
+                connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
 
     def unfinished(self) -> list[tuple[str, str]]:
         """(series_uid, state) of everything that is pending or being deleted."""
-        query = select(_series.c.series_uid, _series.c.state).where(_series.c.state != STORED)
+        query = select(series.c.series_uid, series.c.state).where(series.c.state != STORED)
         with self._reported(), self._engine.connect() as connection:
             return [(row.series_uid, row.state) for row in connection.execute(query)]
 
-    def replace_all(self, records: Iterator[SeriesRecord]) -> int:
+    def replace_all(self, records: Iterator[tuple[SeriesRecord, Sequence[InstanceRecord]]]) -> int:
         """Forgets every row and stores these instead, in one transaction. Returns how many there are."""
         count = 0
         with self._reported(), self._engine.begin() as connection:
             connection.exec_driver_sql("BEGIN")  # sqlite3 begins by itself only before rows, not before tables
-            _schema.create_all(connection)
-            connection.execute(delete(_version))
-            connection.execute(delete(_series))
-            connection.execute(insert(_version).values(version=_VERSION))
-            for record in records:
-                connection.execute(insert(_series).values(_row(record, STORED)))
-                count += 1
+            schema.drop_all(connection)  # they may be those of an earlier version
+            schema.create_all(connection)
+            connection.execute(insert(version).values(version=VERSION))
+            while batch := list(islice(records, _ROWS_AT_ONCE)):
+                connection.execute(insert(series), [_row(record, STORED) for record, _ in batch])
+                if rows := [_instance_row(instance) for _, found in batch for instance in found]:
+                    connection.execute(insert(instances), rows)
+                count += len(batch)
         self.complete = True
         return count
 
     def exact(self, identifier: str) -> SeriesRecord | None:
         """By SeriesInstanceUID or Orthanc identifier."""
-        found = or_(_series.c.series_uid == identifier, _series.c.orthanc_id == identifier.lower())
-        return next(self._select(_stored().where(found)), None)
+        found = or_(series.c.series_uid == identifier, series.c.orthanc_id == identifier.lower())
+        return next(self._select(stored_series().where(found)), None)
 
     def beginning(self, identifier: str, limit: int) -> list[SeriesRecord]:
         found = or_(
-            _series.c.series_uid.startswith(identifier, autoescape=True),
-            _series.c.orthanc_id.startswith(identifier.lower(), autoescape=True),
+            series.c.series_uid.startswith(identifier, autoescape=True),
+            series.c.orthanc_id.startswith(identifier.lower(), autoescape=True),
         )
-        return list(self._select(_stored().where(found).order_by(_series.c.series_uid).limit(limit)))
+        return list(self._select(stored_series().where(found).order_by(series.c.series_uid).limit(limit)))
 
-    def search(self, match: Mapping[str, str], limit: int | None, offset: int) -> Iterator[SeriesRecord]:
-        """Newest first. Raises InvalidRequest for what is not a field of text."""
-        if unknown := sorted(set(match) - set(_SEARCHABLE)):
-            raise InvalidRequest(
-                f"a series cannot be found by {unknown[0]}; search for one of {', '.join(_SEARCHABLE)}"
-            )
-        query = _stored().where(*(_series.c[name] == value for name, value in match.items()))
-        return self._select(query.order_by(_series.c.added.desc(), _series.c.series_uid).limit(limit).offset(offset))
+    def search(self, query: SeriesQuery, limit: int | None, offset: int) -> Iterator[SeriesRecord]:
+        return self._select(matching_series(query, limit, offset))
+
+    def count(self, query: SeriesQuery, entity: Entity) -> int:
+        with self._reported(), self._engine.connect() as connection:
+            return connection.scalar(number_of(query, entity)) or 0
+
+    def patients(self, query: SeriesQuery, limit: int | None, offset: int) -> list[PatientRecord]:
+        with self._reported(), self._engine.connect() as connection:
+            found = connection.execute(matching_patients(query, limit, offset))
+            return [PatientRecord(**row._asdict()) for row in found]
+
+    def studies(self, query: SeriesQuery, limit: int | None, offset: int) -> list[StudyRecord]:
+        with self._reported(), self._engine.connect() as connection:
+            found = connection.execute(matching_studies(query, limit, offset))
+            return [StudyRecord(**row._asdict()) for row in found]
+
+    def instances(self, series_uid: str) -> list[InstanceRecord]:
+        return self._instances(instances.c.series_uid == series_uid)
+
+    def instance(self, identifier: str) -> InstanceRecord | None:
+        """By SOPInstanceUID or Orthanc identifier."""
+        named = or_(instances.c.sop_instance_uid == identifier, instances.c.orthanc_id == identifier.lower())
+        return next(iter(self._instances(named)), None)
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _instances(self, condition: ColumnElement[bool]) -> list[InstanceRecord]:
+        stored = instances.c.series_uid.in_(select(series.c.series_uid).where(IS_STORED))
+        query = select(instances).where(condition, stored).order_by(instances.c.number, instances.c.sop_instance_uid)
+        with self._reported(), self._engine.connect() as connection:
+            return [
+                InstanceRecord(
+                    **row._asdict(), path=self._series_folder / row.series_uid / f"{row.sop_instance_uid}.dcm"
+                )
+                for row in connection.execute(query)
+            ]
 
     def _select(self, query: Select[Any]) -> Iterator[SeriesRecord]:
         with self._reported(), self._engine.connect() as connection:
@@ -222,15 +213,17 @@ def set_aside(path: Path) -> Path:
     return kept
 
 
-def _stored() -> Select[Any]:
-    return select(*_record_columns).where(_series.c.state == STORED)
-
-
 def _row(record: SeriesRecord, state: str) -> dict[str, object]:
     values = asdict(record)
     del values["folder"]
     added = record.added.astimezone(UTC).replace(tzinfo=None)
-    return values | {"added": added, "state": state}
+    return values | folded_texts(record) | {"added": added, "state": state}
+
+
+def _instance_row(instance: InstanceRecord) -> dict[str, object]:
+    values = asdict(instance)
+    del values["path"]
+    return values
 
 
 def _write_ahead(connection: sqlite3.Connection, _record: PoolProxiedConnection) -> None:

@@ -18,14 +18,15 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wsi_dicom.errors import CorruptInput, InvalidRequest, NotFound, StoreError, WsiError
-from wsi_dicom.stores import SeriesRecord
+from wsi_dicom.stores import EVERYTHING, Entity, InstanceRecord, PatientRecord, SeriesQuery, SeriesRecord, StudyRecord
 from wsi_dicom.stores.staging import locked, remove_abandoned, staging_folder, sync
 
 if TYPE_CHECKING:
@@ -158,9 +159,22 @@ class LocalStore:
         return None if self._is_new() else self._catalogue().exact(series_uid)
 
     def search(
-        self, match: Mapping[str, str] | None = None, *, limit: int | None = None, offset: int = 0
+        self, query: SeriesQuery = EVERYTHING, *, limit: int | None = None, offset: int = 0
     ) -> Iterator[SeriesRecord]:
-        return iter(()) if self._is_new() else self._catalogue().search(match or {}, limit, offset)
+        return iter(()) if self._is_new() else self._catalogue().search(query, limit, offset)
+
+    def count(self, query: SeriesQuery = EVERYTHING, entity: Entity = Entity.SERIES) -> int:
+        return 0 if self._is_new() else self._catalogue().count(query, entity)
+
+    def patients(
+        self, query: SeriesQuery = EVERYTHING, *, limit: int | None = None, offset: int = 0
+    ) -> list[PatientRecord]:
+        return [] if self._is_new() else self._catalogue().patients(query, limit, offset)
+
+    def studies(
+        self, query: SeriesQuery = EVERYTHING, *, limit: int | None = None, offset: int = 0
+    ) -> list[StudyRecord]:
+        return [] if self._is_new() else self._catalogue().studies(query, limit, offset)
 
     def resolve(self, identifier: str) -> SeriesRecord:
         if not _IDENTIFIER.fullmatch(identifier):
@@ -196,8 +210,14 @@ class LocalStore:
     def files(self, record: SeriesRecord) -> list[Path]:
         return sorted(record.folder.glob("*.dcm"))
 
+    def instances(self, record: SeriesRecord) -> list[InstanceRecord]:
+        return [] if self._is_new() else self._catalogue().instances(record.series_uid)
+
+    def find_instance(self, identifier: str) -> InstanceRecord | None:
+        return None if self._is_new() else self._catalogue().instance(identifier)
+
     def delete(self, identifier: str) -> SeriesRecord:
-        from wsi_dicom.stores.catalogue import DELETING, STORED
+        from wsi_dicom.stores.schema import DELETING, STORED
 
         record = self.resolve(identifier)
         with self.staging() as staging, locked(self._lock, exclusive=False):
@@ -224,14 +244,18 @@ class LocalStore:
             self._repair(catalogue)
             return catalogue.replace_all(self._found())
 
+    def opener(self) -> partial[LocalStore]:
+        return partial(LocalStore, self.root.absolute())
+
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
 
     def _move_in(self, instances: Sequence[Instance], staging: Path, *, copy: bool) -> SeriesRecord:
         """Gives the files their names beside, puts them on the disk, then moves all of them in at once."""
-        from wsi_dicom.stores.catalogue import PENDING, STORED
+        from wsi_dicom.stores.instance_record import describe_instances
         from wsi_dicom.stores.record import describe_series
+        from wsi_dicom.stores.schema import PENDING, STORED
 
         uid = instances[0].series_uid
         ready = staging / uid
@@ -248,7 +272,7 @@ class LocalStore:
             os.utime(ready, ns=(nanoseconds, nanoseconds))
             sync(ready)
             with locked(self._lock, exclusive=False):
-                if not self._catalogue().add_pending(record):
+                if not self._catalogue().add_pending(record, describe_instances(instances, record)):
                     raise StoreError(f"series {uid} is already stored in {self.root}, or being stored right now")
                 try:
                     ready.rename(record.folder)
@@ -279,7 +303,7 @@ class LocalStore:
 
     def _repair(self, catalogue: Catalogue) -> None:
         """Finishes or undoes what killed processes were doing; the exclusive lock tells that no other is at it."""
-        from wsi_dicom.stores.catalogue import PENDING, STORED
+        from wsi_dicom.stores.schema import PENDING, STORED
 
         for uid, state in catalogue.unfinished():
             folder = self._series / uid
@@ -292,9 +316,10 @@ class LocalStore:
                 catalogue.remove(uid, state)
         remove_abandoned(self._staging)
 
-    def _found(self) -> Iterator[SeriesRecord]:
-        """Every series that the files tell of."""
+    def _found(self) -> Iterator[tuple[SeriesRecord, list[InstanceRecord]]]:
+        """Every series that the files tell of, with its instances."""
         from wsi_dicom.dicom.header import read_instance
+        from wsi_dicom.stores.instance_record import describe_instances
         from wsi_dicom.stores.record import describe_series
 
         for folder in sorted(path for path in self._series.iterdir() if path.is_dir()):
@@ -303,9 +328,12 @@ class LocalStore:
                 if not instances or instances[0].series_uid != folder.name:
                     raise CorruptInput(f"{folder} does not hold the series that it is named after")
                 added = datetime.fromtimestamp(folder.stat().st_mtime_ns / 1e9, UTC)
-                yield describe_series(instances, folder, added)
+                record = describe_series(instances, folder, added)
+                described = describe_instances(instances, record)
             except WsiError as error:
                 logger.warning("left out of the index: %s", error)
+                continue
+            yield record, described
 
     def _require_writable(self) -> None:
         if self._read_only:

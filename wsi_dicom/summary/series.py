@@ -140,7 +140,7 @@ def stored_levels(slide: DicomSlide) -> dict[tuple[int, int], StoredLevel]:
 
 def summarize_series(slide: DicomSlide, *, patient: bool) -> SeriesSummary:
     """Values that cannot be read count as missing. Nobody is named unless `patient` is asked for."""
-    headers = [_readable(instance) for instance in _distinct(slide.instances)]
+    headers = [readable_header(instance) for instance in _distinct(slide.instances)]
     slides = [header for header in headers if text(header, "SOPClassUID") == VL_WHOLE_SLIDE]
     levels = [header for header in slides if _is_volume(header)]
     base = max(levels or headers, key=lambda header: integer(header, "TotalPixelMatrixColumns") or 0)
@@ -168,7 +168,7 @@ def summarize_series(slide: DicomSlide, *, patient: bool) -> SeriesSummary:
         assumptions=assumptions_in(text(base, "ImageComments")),
         container=Container(
             text(base, "ContainerIdentifier"),
-            _meaning(base, "ContainerTypeCodeSequence"),
+            meaning(base, "ContainerTypeCodeSequence"),
             text(base, "ContainerDescription") or None,
         ),
         specimens=tuple(map(_specimen, items(base, "SpecimenDescriptionSequence"))),
@@ -182,7 +182,7 @@ def _distinct(instances: Sequence[Instance]) -> Iterator[Instance]:
     return iter({instance.sop_instance_uid: instance for instance in instances}.values())
 
 
-def _readable(instance: Instance) -> Dataset:
+def readable_header(instance: Instance) -> Dataset:
     """A copy of the header, with values that decode."""
     header = deepcopy(instance.header)
     for _fault in decode_values(header, instance.path):
@@ -229,8 +229,8 @@ def _specimen(item: Dataset) -> Specimen:
     return Specimen(
         identifier=text(item, "SpecimenIdentifier"),
         uid=text(item, "SpecimenUID"),
-        type=_meaning(item, "SpecimenTypeCodeSequence"),
-        anatomic_structures=tuple(_meanings(item, "PrimaryAnatomicStructureSequence")),
+        type=meaning(item, "SpecimenTypeCodeSequence"),
+        anatomic_structures=tuple(meanings(item, "PrimaryAnatomicStructureSequence")),
         description=text(item, "SpecimenShortDescription") or text(item, "SpecimenDetailedDescription") or None,
         preparation=tuple(map(_step, items(item, "SpecimenPreparationSequence"))),
     )
@@ -239,19 +239,21 @@ def _specimen(item: Dataset) -> Specimen:
 def _step(item: Dataset) -> PreparationStep:
     processing, details = None, []
     for content in items(item, STEP_ITEMS):
-        meaning = _meaning(content, "ConceptCodeSequence")
+        told = meaning(content, "ConceptCodeSequence")
         if text(first_item(content, "ConceptNameCodeSequence"), "CodeValue") == _PROCESSING_TYPE:
-            processing = meaning
-        elif meaning is not None:
-            details.append(meaning)
+            processing = told
+        elif told is not None:
+            details.append(told)
     return PreparationStep(processing, tuple(details))
 
 
-def _meanings(dataset: Dataset, keyword: str) -> Iterator[str]:
+def meanings(dataset: Dataset, keyword: str) -> Iterator[str]:
+    """Those of the codes in a sequence; the value of a code that has none."""
     for code in items(dataset, keyword):
         if meaning := text(code, "CodeMeaning") or text(code, "CodeValue"):
             yield meaning
 
 
-def _meaning(dataset: Dataset, keyword: str) -> str | None:
-    return next(_meanings(dataset, keyword), None)
+def meaning(dataset: Dataset, keyword: str) -> str | None:
+    """That of the first code in a sequence."""
+    return next(meanings(dataset, keyword), None)

@@ -28,7 +28,7 @@ def picture_options(output: Path, given: Given, part: PartOptions) -> PictureOpt
     if kind is None:
         return None
     from wsi_dicom import convert
-    from wsi_dicom.render import PictureFormat
+    from wsi_dicom.picture_file import PictureFormat
 
     _refuse_others(output, kind, given)
     return convert.PictureOptions(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from wsi_dicom.stores import SeriesDestination
 
 Opener = Callable[[], "Slide"]
-
-logger = logging.getLogger(__name__)
 
 
 def jobs(words: Sequence[str], given: Given) -> list[Job]:
@@ -70,44 +67,16 @@ def _open_stored(store: Path | None, series: str, background: tuple[int, int, in
 
 
 def _slides_in(folder: Path, given: Given) -> list[Path | Opener]:
-    """The slides right in a folder, by name: each DICOM series is one, and so is what lies in several files."""
+    """The slides right in a folder, by name."""
     from wsi_dicom.sources import recognised
+    from wsi_dicom.sources.found import slides_among
 
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    slides: list[Path | Opener] = []
-    parts: set[Path] = set()  # of slides that are there already
-    for path in files:
-        if path in parts:
-            continue
-        if given["source"] is None and recognised(path) is None:
-            logger.info("%s: left out, it does not look like a slide", path)
-            continue
-        if (others := _others(path, given)) is None:
-            continue
-        parts |= others
-        slides.append(path)
+    slides: list[Path | Opener] = [*slides_among(files, settings.source_key(given))]
     if not slides:
         raise click.UsageError(f"{folder}: no slide among its {len(files)} files")
     # the files of one DICOM series are called by their folder
     return [folder] if len(slides) == 1 and recognised(folder) is not None else slides
-
-
-def _others(path: Path, given: Given) -> set[Path] | None:
-    """The other files that a slide is read from; None for DICOM of other kinds. What cannot be read fails later."""
-    from wsi_dicom.errors import UnsupportedFormat, WsiError
-    from wsi_dicom.sources import open_slide, recognised
-
-    try:
-        with open_slide(path, settings.source_key(given)) as slide:
-            return {file for file in slide.files if file != path}
-    except UnsupportedFormat as error:
-        kind = recognised(path)
-        if kind is not None and kind.key == "dicom":  # a folder of images often holds reports, too
-            logger.info("left out: %s", error)
-            return None
-        return set()
-    except WsiError:
-        return set()
 
 
 def _destinations(names: Sequence[str], given: Given) -> list[Destination]:

@@ -15,13 +15,13 @@ from wsi_dicom_server.site import site_of
 async def pyramid(request: Request) -> Reply:
     series = request.path_params["series"]
     served = await site_of(request).slides.get(series)
-    return document(request, _orthanc_pyramid(series, served.slide.pyramid))
+    return document(request, orthanc_pyramid(series, served.slide.pyramid))
 
 
-def _orthanc_pyramid(series: str, pyramid: Pyramid) -> dict[str, Any]:
+def orthanc_pyramid(identifier: str, pyramid: Pyramid) -> dict[str, Any]:
     """Finest level first; pairs are [width, height]; `ImagedVolume*` in mm, left out when not known."""
     base, levels = pyramid.base, pyramid.levels
-    content: dict[str, Any] = {"BackgroundColor": "#ffffff", "ID": series}
+    content: dict[str, Any] = {"BackgroundColor": "#ffffff", "ID": identifier}
     if pyramid.spacing is not None:
         content["ImagedVolumeHeight"] = base.height * pyramid.spacing.y_mm
         content["ImagedVolumeWidth"] = base.width * pyramid.spacing.x_mm

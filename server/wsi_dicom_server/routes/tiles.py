@@ -17,26 +17,27 @@ from starlette.routing import Route
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
 from wsi_dicom.errors import NotFound
 from wsi_dicom.geometry import Level
-from wsi_dicom.render import PictureFormat, encode_picture, jpeg_file
+from wsi_dicom.picture_file import PictureFormat, encode_picture
+from wsi_dicom.render import jpeg_file
 from wsi_dicom.slide import Slide
 from wsi_dicom_server.negotiation import preferred
 from wsi_dicom_server.replies import BY_ACCEPT, Endpoint, Reply, header, not_modified, picture, unchanged
 from wsi_dicom_server.site import site_of
 
-_JPEG, _PNG, _JP2 = "image/jpeg", "image/png", "image/jp2"
-_STORED_AS: Final = {JPEG_BASELINE: _JPEG, JPEG_2000: _JP2, JPEG_2000_LOSSLESS: _JP2}
+JPEG, PNG, _JP2 = "image/jpeg", "image/png", "image/jp2"
+_STORED_AS: Final = {JPEG_BASELINE: JPEG, JPEG_2000: _JP2, JPEG_2000_LOSSLESS: _JP2}
 # JPEG 2000 is sent only to who asks for it: browsers do not show it.
-_OFFERS: Final = {_JPEG: (_JPEG, _PNG), _JP2: (_PNG, _JPEG, _JP2), None: (_PNG, _JPEG)}
+_OFFERS: Final = {JPEG: (JPEG, PNG), _JP2: (PNG, JPEG, _JP2), None: (PNG, JPEG)}
 
 
 async def tile(request: Request) -> Reply:
     site, parameters = site_of(request), request.path_params
-    level, column, row = _number(parameters["z"]), _number(parameters["x"]), _number(parameters["y"])
+    level, column, row = tile_number(parameters["z"]), tile_number(parameters["x"]), tile_number(parameters["y"])
     served = await site.slides.get(parameters["series"])
     slide = served.slide
     encoding = slide.encoding(level)
     stored_as = _STORED_AS.get(encoding.transfer_syntax) if encoding is not None else None
-    wanted = _negotiated(request, _OFFERS[stored_as])
+    wanted = negotiated(request, _OFFERS[stored_as])
 
     etag = f'"{served.tag}-{level}-{column}-{row}-{wanted[6:]}"'
     if unchanged(request, etag):
@@ -46,31 +47,31 @@ async def tile(request: Request) -> Reply:
         encoded = slide.encoded_tile(level, column, row)
         if encoded is None:
             grid = slide.pyramid.level(level)
-            wanted = _negotiated(request, (_PNG, _JPEG))
+            wanted = negotiated(request, (PNG, JPEG))
             body = await site.decode(request, lambda: _missing(grid, wanted))
             return picture(body, wanted, f'"{served.tag}-{level}-{column}-{row}-missing-{wanted[6:]}"', BY_ACCEPT)
         if wanted == stored_as:
-            return picture(jpeg_file(encoded) if wanted == _JPEG else encoded.data, wanted, etag, BY_ACCEPT)
-    body = await site.decode(request, lambda: _decoded(slide, level, column, row, wanted))
+            return picture(jpeg_file(encoded) if wanted == JPEG else encoded.data, wanted, etag, BY_ACCEPT)
+    body = await site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted))
     return picture(body, wanted, etag, BY_ACCEPT)
 
 
-def _number(text: str) -> int:
+def tile_number(text: str) -> int:
     """Raises NotFound: also a negative or enormous number names no tile."""
     if text.isdigit() and text.isascii() and len(text) < 10:
         return int(text)
     raise NotFound(f"{text[:20]!r} is not the number of a level, column or row of tiles")
 
 
-def _negotiated(request: Request, offers: tuple[str, ...]) -> str:
+def negotiated(request: Request, offers: tuple[str, ...]) -> str:
     wanted = preferred(header(request, b"accept"), offers)
     if wanted is None:
         raise HTTPException(406, f"this tile can be sent as {', '.join(offers)}")
     return wanted
 
 
-def _decoded(slide: Slide, level: int, column: int, row: int, media_type: str) -> bytes:
-    picture_format = PictureFormat.PNG if media_type == _PNG else PictureFormat.JPG
+def decoded_tile(slide: Slide, level: int, column: int, row: int, media_type: str) -> bytes:
+    picture_format = PictureFormat.PNG if media_type == PNG else PictureFormat.JPG
     return encode_picture(slide.tile(level, column, row), picture_format, window=slide.metadata.window)
 
 
@@ -78,7 +79,7 @@ def _missing(level: Level, media_type: str) -> bytes:
     """A tile that a sparse level leaves out: transparent where the format can say so, else white."""
     from PIL import Image
 
-    if media_type == _JPEG:
+    if media_type == JPEG:
         return encode_picture(np.full((level.tile_height, level.tile_width, 3), 255, np.uint8), PictureFormat.JPG)
     buffer = io.BytesIO()
     Image.new("LA", (level.tile_width, level.tile_height), (255, 0)).save(buffer, "PNG")

@@ -1,0 +1,70 @@
+"""What a request needs: the scope of its path and method, a series that its view token names, and our own site."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.types import Scope as AsgiScope
+
+from wsi_dicom_server.access.principal import Scope
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_VIEW_PARAMETERS: Final = frozenset({"token", "channels", "window"})
+
+# By the first part of the path.
+_OPEN: Final = frozenset({"static", "login", "logout", "favicon.svg", "favicon.ico"})
+_READING_BY_POST: Final = frozenset({"view-tokens"})
+_LEAST: Final = {
+    "users": Scope.ADMIN,
+    "tokens": Scope.ADMIN,
+    "jobs": Scope.WRITE,  # names of files that were uploaded may be those of patients
+    "uploads": Scope.WRITE,
+}
+
+
+def needed_scope(method: str, path: str) -> Scope | None:
+    """None for what is open to everybody: what the login page is made of."""
+    part = path.split("/", 2)[1] if path.startswith("/") else ""
+    if part in _OPEN:
+        return None
+    least = _LEAST.get(part)
+    if least is not None:
+        return least
+    return Scope.READ if method in SAFE_METHODS or part in _READING_BY_POST else Scope.WRITE
+
+
+def is_within_view(series: Collection[str], method: str, path: str, query: bytes) -> bool:
+    """Whether nothing but the series of a view token is asked for. `series` are its identifiers.
+
+    It must be the first in the path that could be an identifier. Other parameters may name other series.
+    """
+    identifier = next((part for part in path.split("/") if "." in part or "-" in part), "")
+    if method not in SAFE_METHODS or identifier.partition(":")[0] not in series:
+        return False
+    return all(name in _VIEW_PARAMETERS for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+
+
+def is_from_elsewhere(scope: AsgiScope, public_url: str | None) -> bool:
+    """Whether a browser says that the page which makes this request is not one of ours.
+
+    Browsers send `Sec-Fetch-Site` to https and to this machine, `Origin` always with methods that are not safe; other
+    clients send neither, and nobody makes them ask for what they do not want. No browser adds a bearer token by itself.
+    """
+    told = dict(scope["headers"])
+    if told.get(b"authorization", b"").lower().startswith(b"bearer "):
+        return False
+    site = told.get(b"sec-fetch-site")
+    if site is not None:
+        return site not in (b"same-origin", b"none")
+    origin = told.get(b"origin")
+    if origin is None:
+        return False
+    own = {told.get(b"host", b"").decode("latin-1").lower()}
+    if public_url is not None:
+        own.add(urlsplit(public_url).netloc.lower())
+    try:
+        return urlsplit(origin.decode("latin-1")).netloc.lower() not in own - {""}
+    except ValueError:
+        return True

@@ -1,0 +1,238 @@
+"""What is known of jobs, in a file that all processes of a server share.
+
+A process that has jobs to do says every few seconds that it is alive: jobs of one that no longer does have failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    URL,
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from wsi_dicom.errors import NotFound, StoreError
+
+JOBS_FILE: Final = "jobs.sqlite"
+_VERSION: Final = "jobs_1"  # the table's name: a later version makes its own
+_KEPT: Final = 200
+_SILENT_S: Final = 20.0
+ALIVE_EVERY_S: Final = 2.0
+
+_schema = MetaData()
+_jobs = Table(
+    _VERSION,
+    _schema,
+    Column("number", Integer, primary_key=True),  # in the order in which they came
+    Column("id", String(36), nullable=False, unique=True),
+    Column("owner", String(32), nullable=False),
+    Column("alive", Float, nullable=False),  # when its owner last said so; seconds since 1970, as all times here
+    Column("name", String, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("progress", Integer, nullable=False),
+    Column("cancelling", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("begun", Float),
+    Column("ended", Float),
+    Column("error", String, nullable=False),
+    Column("series", String, nullable=False),  # JSON
+)
+
+
+class JobState(StrEnum):
+    """Orthanc's words; the last is ours."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCESS = "Success"
+    FAILURE = "Failure"
+    CANCELLED = "Cancelled"
+
+
+_UNDONE: Final = (JobState.PENDING, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as it stands. `progress` goes to 100; times are in seconds since 1970; `error` says what failed."""
+
+    id: str
+    name: str
+    state: JobState
+    progress: int
+    cancelling: bool
+    created: float
+    begun: float | None
+    ended: float | None
+    error: str
+    series: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        return self.state not in _UNDONE
+
+
+class JobRecords:
+    """Safe to use from many threads and processes at once. Every method raises StoreError when the file cannot do it.
+
+    The file is made with the first job.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._owner = uuid.uuid4().hex
+        url = URL.create("sqlite", database=str(path))
+        self._engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
+
+    def add(self, name: str, most: int) -> JobRecord | None:
+        """A new job of this process, that waits; None when `most` wait or run already."""
+        now, identifier = time.time(), str(uuid.uuid4())
+        values = {"id": identifier, "owner": self._owner, "alive": now, "name": name, "created": now}
+        values |= {"state": JobState.PENDING, "progress": 0, "cancelling": False, "error": "", "series": "[]"}
+        with self._connected() as connection:
+            if self._count(connection, *_UNDONE) >= most:
+                return None
+            connection.execute(insert(_jobs).values(**values))
+            ended = select(_jobs.c.number).where(_jobs.c.state.not_in(_UNDONE)).order_by(_jobs.c.number.desc())
+            connection.execute(delete(_jobs).where(_jobs.c.number.in_(ended.offset(_KEPT))))
+        return self.get(identifier)
+
+    def undone(self) -> int:
+        """How many wait or run."""
+        if not self._exists():
+            return 0
+        with self._connected() as connection:
+            return self._count(connection, *_UNDONE)
+
+    def all(self) -> list[JobRecord]:
+        """The newest first."""
+        if not self._exists():
+            return []
+        with self._connected() as connection:
+            self._bury(connection)
+            return [_record(row) for row in connection.execute(select(_jobs).order_by(_jobs.c.number.desc()))]
+
+    def own(self) -> list[JobRecord]:
+        """What this process has to do, the oldest first."""
+        query = select(_jobs).where(_jobs.c.owner == self._owner, _jobs.c.state.in_(_UNDONE)).order_by(_jobs.c.number)
+        with self._connected() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def get(self, identifier: str) -> JobRecord:
+        """Raises NotFound."""
+        if self._exists():
+            with self._connected() as connection:
+                self._bury(connection)
+                for row in connection.execute(select(_jobs).where(_jobs.c.id == identifier)):
+                    return _record(row)
+        raise NotFound(f"no job {identifier[:40]!r}")
+
+    def begin(self, identifier: str, at_once: int) -> bool:
+        """Whether it may run now: never more than `at_once` do."""
+        with self._connected() as connection:
+            if self._count(connection, JobState.RUNNING) >= at_once:
+                return False
+            self._set(connection, identifier, state=JobState.RUNNING, begun=time.time())
+            return True
+
+    def advance(self, identifier: str, progress: int) -> None:
+        """Of one that still runs."""
+        running = update(_jobs).where(_jobs.c.id == identifier, _jobs.c.state == JobState.RUNNING)
+        with self._connected() as connection:
+            connection.execute(running.values(progress=progress))
+
+    def end(self, identifier: str, state: JobState, series: tuple[str, ...] = (), error: str = "") -> None:
+        told = {"state": state, "ended": time.time(), "series": json.dumps(series), "error": error}
+        if state is JobState.SUCCESS:
+            told["progress"] = 100
+        with self._connected() as connection:
+            self._set(connection, identifier, **told)
+
+    def cancel(self, identifier: str) -> JobRecord | None:
+        """Asks the owner to end it; one that has ended is forgotten: None. Raises NotFound."""
+        if self.get(identifier).done:
+            with self._connected() as connection:
+                connection.execute(delete(_jobs).where(_jobs.c.id == identifier))
+            return None
+        with self._connected() as connection:
+            self._set(connection, identifier, cancelling=True)
+        return self.get(identifier)
+
+    def stay_alive(self) -> None:
+        """To be said every ALIVE_EVERY_S by who has jobs to do."""
+        query = update(_jobs).where(_jobs.c.owner == self._owner, _jobs.c.state.in_(_UNDONE)).values(alive=time.time())
+        with self._connected() as connection:
+            connection.execute(query)
+
+    def _bury(self, connection: Connection) -> None:
+        query = update(_jobs).where(_jobs.c.state.in_(_UNDONE), _jobs.c.alive < time.time() - _SILENT_S)
+        words = "the server ended before this was done; upload it again"
+        connection.execute(query.values(state=JobState.FAILURE, error=words, ended=_jobs.c.alive))
+
+    def _count(self, connection: Connection, *states: JobState) -> int:
+        self._bury(connection)
+        query = select(func.count()).select_from(_jobs).where(_jobs.c.state.in_(states))
+        return connection.scalar(query) or 0
+
+    @staticmethod
+    def _set(connection: Connection, identifier: str, **values: Any) -> None:
+        connection.execute(update(_jobs).where(_jobs.c.id == identifier).values(**values))
+
+    def _exists(self) -> bool:
+        return self._path.is_file()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A transaction that is alone: others wait, so that what it read still holds when it writes."""
+        try:
+            if not self._path.exists():  # with its mode from the first moment on: patients may be named by their files
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _schema.create_all(connection)
+                yield connection
+                connection.commit()
+        except (SQLAlchemyError, OSError) as error:
+            reason = getattr(error, "orig", None) or error
+            raise StoreError(f"the jobs in {self._path} cannot be used: {reason}") from error
+
+
+def _record(row: Any) -> JobRecord:
+    return JobRecord(
+        row.id,
+        row.name,
+        JobState(row.state),
+        row.progress,
+        row.cancelling,
+        row.created,
+        row.begun,
+        row.ended,
+        row.error,
+        tuple(json.loads(row.series)),
+    )

@@ -1,0 +1,65 @@
+"""What is held open between requests, because opening it takes long."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Final, Generic, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+Key = TypeVar("Key", bound=Hashable)
+Held = TypeVar("Held")
+
+_CHECK_AFTER_S: Final = 10.0
+
+
+class Pool(Generic[Key, Held]):
+    """At most `capacity` things, the least recently used one going first. Safe to use from many threads.
+
+    `opened` opens what a key names, in a thread. It is asked again after a few seconds, with what is held, and gives
+    that back if it still is the right one: what another process deletes or replaces does not live on here.
+    """
+
+    def __init__(self, capacity: int, opened: Callable[[Key, Held | None], Held]) -> None:
+        self._capacity = capacity
+        self._opened = opened
+        self._entries: OrderedDict[Key, tuple[Held, float]] = OrderedDict()
+        self._lock = Lock()
+        self._opening = CapacityLimiter(1)
+
+    async def get(self, key: Key) -> Held:
+        """Raises what `opened` raises."""
+        held = self._ready(key)
+        if held is None:
+            # One at a time: a page that asks for twenty tiles at once opens its slide once.
+            async with self._opening:
+                held = self._ready(key)
+                if held is None:
+                    held = await to_thread.run_sync(self._open, key)
+        return held
+
+    def close(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+    def _ready(self, key: Key) -> Held | None:
+        """What is open, unless it has to be opened or checked first."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or time.monotonic() - entry[1] > _CHECK_AFTER_S:
+                return None
+            self._entries.move_to_end(key)
+            return entry[0]
+
+    def _open(self, key: Key) -> Held:
+        with self._lock:
+            entry = self._entries.pop(key, None)  # gone for good if it cannot be opened again
+        held = self._opened(key, entry[0] if entry is not None else None)
+        with self._lock:
+            self._entries[key] = held, time.monotonic()
+            while len(self._entries) > self._capacity:
+                self._entries.popitem(last=False)
+        return held

@@ -1,0 +1,63 @@
+"""What a manifest tells of a series that is no whole slide: a canvas for each frame, in the order of its instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import Final
+
+from wsi_dicom.errors import NotFound
+from wsi_dicom.stores import InstanceRecord, SeriesRecord
+from wsi_dicom_server.access.principal import Principal
+from wsi_dicom_server.captions import calendar_date, patient_facts, series_facts, slide_title
+from wsi_dicom_server.presentation.subject import DATASET, FILES, MOST_DESCRIBED, Canvas, Range, ShownImage, Subject
+from wsi_dicom_server.settings import ServerSettings
+
+_MOST_CANVASES: Final = 2000
+"""Of one manifest, which is megabytes then already."""
+
+
+def frames_subject(
+    series: str,
+    record: SeriesRecord,
+    instances: Sequence[InstanceRecord],
+    settings: ServerSettings,
+    principal: Principal,
+) -> Subject:
+    """`series` is what it is called in the address that was asked for; `principal` is who asks.
+
+    Raises NotFound when there is no image in it.
+    """
+    images = [instance for instance in instances if instance.frames]
+    if not images:
+        raise NotFound(f"series {series} holds no image")
+    groups = _grouped(series, images)
+    several = len(groups) > 1 and any(len(group) > 1 for group in groups)
+    canvases, dates = list(chain.from_iterable(groups)), not settings.hide_dates
+    facts = [*series_facts(record, dates=dates), *(patient_facts(record) if principal.identified else ())]
+    if len(canvases) < record.frame_count:
+        facts.append(("Shown", f"the first {len(canvases)} images"))
+    return Subject(
+        series=series,
+        title=slide_title(record),
+        facts=facts,
+        canvases=canvases,
+        ranges=[Range(f"Image {number}", group) for number, group in enumerate(groups, 1)] if several else (),
+        datasets=[DATASET] if record.instance_count <= MOST_DESCRIBED else (),
+        downloads=[FILES] if principal.identified else (),
+        date=calendar_date(record.study_date) if dates else "",
+        study=record.study_orthanc_id if principal.series is None else None,
+    )
+
+
+def _grouped(series: str, images: Sequence[InstanceRecord]) -> list[list[Canvas]]:
+    """The canvases of each image."""
+    numbers = iter(range(_MOST_CANVASES))
+    groups = (list(_canvases(series, image, islice(numbers, image.frames))) for image in images)
+    return [group for group in groups if group]
+
+
+def _canvases(series: str, image: InstanceRecord, numbers: Iterator[int]) -> Iterator[Canvas]:
+    for number in numbers:
+        shown = ShownImage(f"frames/{series}/{number}", f"Frame {number + 1}", image.width, image.height)
+        yield Canvas(f"canvas/{number}", f"Frame {number + 1}", (shown,))

@@ -1,0 +1,43 @@
+"""`/static/...`: our own files, which every page loads."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from wsi_dicom.errors import NotFound
+from wsi_dicom_server.replies import ANY_ORIGIN, REVALIDATE, Reply, not_modified, unchanged
+from wsi_dicom_server.site import site_of
+
+
+async def static_file(request: Request) -> Reply:
+    return _static(request, request.path_params["path"])
+
+
+async def favicon(request: Request) -> Reply:
+    return _static(request, "favicon.svg")
+
+
+def _static(request: Request, name: str) -> Reply:
+    file = site_of(request).static.get(name)
+    if file is None:
+        raise NotFound(
+            f"no file {name[:80]!r} in this server; if it is a part of the viewer, run python build_assets.py"
+        )
+    if unchanged(request, file.etag):
+        return not_modified(file.etag, REVALIDATE)
+    headers = [
+        (b"content-type", file.media_type.encode()),
+        (b"etag", file.etag.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        REVALIDATE,
+        ANY_ORIGIN,
+    ]
+    return Reply(200, headers, file.body)
+
+
+routes = [
+    Route("/static/{path:path}", static_file),
+    Route("/favicon.svg", favicon),
+    Route("/favicon.ico", favicon),
+]

@@ -1,0 +1,17 @@
+// A window of Mirador for each manifest, and nothing from elsewhere.
+
+import { copyButtons } from "./notices.js";
+
+const stage = document.getElementById("mirador");
+const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+
+Mirador.viewer({
+  id: stage.id,
+  selectedTheme: dark ? "dark" : "light",
+  windows: JSON.parse(stage.dataset.manifests).map((manifestId) => ({ manifestId, imageToolsEnabled: false })),
+  window: { sideBarOpen: false, allowClose: true, defaultView: "single" },
+  workspaceControlPanel: { enabled: false },
+  osdConfig: { drawer: "canvas", maxZoomPixelRatio: 4 },
+});
+
+copyButtons();

@@ -1,0 +1,64 @@
+"""What a browser makes of the ICC profile in a stored tile, and of pictures that were converted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import imagecodecs
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser
+from skimage.data import immunohistochemistry
+
+from tests.served import running
+from wsi_dicom.codecs.compression import Compression
+from wsi_dicom.convert import DicomizeOptions, dicomize
+from wsi_dicom.dicom.settings import SeriesSettings
+from wsi_dicom.plan import PlanOptions
+from wsi_dicom.stores.local import LocalStore
+
+WIDE = bytes(imagecodecs.cms_profile("adobergb"))
+PIXELS_OF = """async (address) => {
+    const image = new Image();
+    image.crossOrigin = "anonymous";
+    image.src = address;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.width, image.height];
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    return Array.from(context.getImageData(0, 0, image.width, image.height).data);
+}"""
+
+
+def test_a_browser_shows_stored_and_decoded_tiles_in_the_same_right_colours(
+    tmp_path: Path, launch: Callable[..., Browser]
+) -> None:
+    Image.fromarray(immunohistochemistry()).save(tmp_path / "tissue.png")
+    store = LocalStore(tmp_path / "store")
+    options = DicomizeOptions(
+        plan=PlanOptions(compression=Compression.JPEG, tile_width=256, tile_height=256),
+        settings=SeriesSettings(icc_profile=WIDE),
+    )
+    series = dicomize(tmp_path / "tissue.png", store, options).series.series_uid
+    with running(store) as address:
+        browser = launch("--force-color-profile=srgb")
+        page = browser.new_page()
+        page.goto(f"{address}/")
+        tile = f"{address}/iiif/tiles/{series}/0,0,256,256/256,/0/default"
+        seen = {
+            suffix: np.reshape(page.evaluate(PIXELS_OF, f"{tile}.{suffix}"), (256, 256, 4))[..., :3]
+            for suffix in ("jpg", "png")
+        }
+        browser.close()
+        stored = np.asarray(Image.open(io.BytesIO(httpx.get(f"{address}/tiles/{series}/0/0/0").content)))
+    store.close()
+    expected = imagecodecs.cms_transform(
+        stored, WIDE, bytes(imagecodecs.cms_profile("srgb")), colorspace="rgb", outcolorspace="rgb"
+    ).astype(int)
+    assert abs(expected - stored).mean() > 4  # or this would prove nothing
+    for suffix, shown in seen.items():
+        assert abs(shown - expected).mean() < 2, suffix
