@@ -24,7 +24,7 @@ run: install ## convert the sample slide and serve it on 127.0.0.1 (PORT=8000, S
 # Without the programs the run goes on: every test that needs one names it and fails.
 test: .venv/.tested ## run the tests (ARGS="-k viewer")
 	@scripts/debian-packages dciodvfy:dicom3tools dcmdump:dcmtk chromium:chromium tiffinfo:libtiff-tools \
-		file:file \
+		file:file nginx:nginx-light \
 		|| [ "$$CI" != true ]
 	$(BIN)/pytest -n 2 $(ARGS)
 
@@ -35,8 +35,9 @@ check: .venv/.tested .venv/.checked ## style, types and the import contract
 	$(BIN)/mypy benchmarks sample_data build_assets.py hatch_build.py
 	$(BIN)/lint-imports
 
-bench: .venv/.tested ## measure against cp, libvips and nginx (needs nginx and wrk; figures: docs/performance.md)
-	@scripts/debian-packages nginx:nginx-light wrk:wrk
+bench: .venv/.tested ## measure against cp, libvips, nginx, IIPImage and Orthanc (figures: docs/performance.md)
+	@scripts/debian-packages nginx:nginx-light wrk:wrk Orthanc:orthanc OrthancWSIDicomizer:orthanc-wsi \
+		/usr/lib/iipimage-server/iipsrv.fcgi:iipimage-server
 	$(BIN)/python benchmarks/bench_startup.py
 	$(BIN)/python benchmarks/bench_open.py
 	$(BIN)/python benchmarks/bench_copy.py
@@ -46,6 +47,7 @@ bench: .venv/.tested ## measure against cp, libvips and nginx (needs nginx and w
 	$(BIN)/python benchmarks/bench_batch.py
 	$(BIN)/python benchmarks/bench_archive.py
 	$(BIN)/python benchmarks/bench_serve.py
+	$(BIN)/python benchmarks/bench_many.py
 
 # hatchling builds in an environment of its own; here it is only to be pinned
 lock: .venv/.tested .venv/.checked ## write the versions now in .venv to constraints.txt

@@ -1,7 +1,8 @@
-"""Tile requests per second of one `wsi-dicom serve` worker against nginx serving the same bytes as files.
+"""Tile requests per second of `wsi-dicom serve` against nginx serving the same bytes as files, IIPImage and Orthanc.
 
 wrk with 2 threads and 16 connections asks for every tile of a rebuilt pyramid in random order; the servers take turns,
-figures are medians. Everything is in the page cache. One answer that is not a success ends the benchmark.
+figures are medians. Everything is in the page cache. One answer that is not a success ends the benchmark. IIPImage has
+the same pyramid as a TIFF, and Orthanc the same DICOM files; both are also asked for few tiles, which they keep.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ from pathlib import Path
 from statistics import median
 
 from build_slide import FOLDER, slide_path
-from measure import COMMANDS, print_table, ready
-from servers import nginx, wsi_dicom
+from measure import COMMANDS, print_table, ready, verdict
+from servers import iipsrv, nginx, orthanc, wsi_dicom
 
-SECONDS = 8
+SECONDS = 5
 RUNS = 3
+FEW = 100
 LUA = Path(__file__).with_name("random_tiles.lua")
-OURS = "`wsi-dicom serve`, 1 worker"
-NGINX_ONE = "nginx, files, 1 worker"
-NGINX = {NGINX_ONE: 1, "nginx, files, 2 workers": 2}
+OURS = {f"`wsi-dicom serve`, {workers}": workers for workers in ("1 worker", "2 workers")}
+NGINX = "nginx, files, 2 workers"
+IIPIMAGE = "IIPImage, 2 processes behind nginx"
+IIPIMAGE_FEW = f"{IIPIMAGE}, {FEW} tiles"
+ORTHANC = "Orthanc"
+ORTHANC_FEW = f"{ORTHANC}, {FEW} tiles"
 
 
-def store_slide(size: int, store: Path) -> str:
-    """SeriesInstanceUID of the slide in the store."""
+def store_slide(size: int, store: Path) -> dict[str, str]:
+    """What dicomize tells of the slide in the store."""
     slide = ready(slide_path(size), "build_slide.py", size)
     answer = subprocess.run(
         [COMMANDS / "dicomize", slide, "--pyramid", "--store", store, "--json"],
@@ -37,16 +42,15 @@ def store_slide(size: int, store: Path) -> str:
         capture_output=True,
         text=True,
     )
-    series: str = json.loads(answer.stdout)["series"]
-    return series
+    told: dict[str, str] = json.loads(answer.stdout)
+    return told
 
 
 def fetch_tiles(port: int, series: str, root: Path) -> list[str]:
     """Writes every tile to the file below `root` that its path names; gives the paths."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    counts = json.loads(fetch(connection, f"/pyramids/{series}"))["TilesCount"]
     paths = []
-    for z, (columns, rows) in enumerate(counts):
+    for z, (columns, rows) in enumerate(tiles_count(port, series)):
         for x in range(columns):
             folder = root / "tiles" / series / str(z) / str(x)
             folder.mkdir(parents=True)
@@ -55,6 +59,14 @@ def fetch_tiles(port: int, series: str, root: Path) -> list[str]:
                 (folder / str(y)).write_bytes(fetch(connection, paths[-1]))
     connection.close()
     return paths
+
+
+def tiles_count(port: int, series: str) -> list[tuple[int, int]]:
+    """Columns and rows of each level, the finest first."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    counts: list[tuple[int, int]] = json.loads(fetch(connection, f"/pyramids/{series}"))["TilesCount"]
+    connection.close()
+    return counts
 
 
 def fetch(connection: http.client.HTTPConnection, path: str) -> bytes:
@@ -80,31 +92,66 @@ def load(port: int, paths: Path) -> float:
     return requests / microseconds * 1e6
 
 
+def iip_paths(tiff: Path, counts: list[tuple[int, int]]) -> list[str]:
+    """Of all tiles; IIPImage counts levels from the coarsest, and the tiles of each through its rows."""
+    return [
+        f"/?FIF={tiff}&JTL={len(counts) - 1 - level},{tile}"
+        for level, (columns, rows) in enumerate(counts)
+        for tile in range(columns * rows)
+    ]
+
+
+def orthanc_id(store: Path) -> str:
+    listed = subprocess.run(
+        [COMMANDS / "wsi-dicom", "list", "--store", store, "--json"], check=True, capture_output=True, text=True
+    )
+    identifier: str = json.loads(listed.stdout)[0]["orthanc_id"]
+    return identifier
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=24576, help="pixels per side (default: 24576)")
     size = parser.parse_args().size
     with tempfile.TemporaryDirectory(dir=FOLDER, prefix="files-") as name, ExitStack() as servers:
         folder = Path(name)
-        store = folder / "store"
-        series = store_slide(size, store)
-        port = servers.enter_context(wsi_dicom(store))
+        store, tiff = folder / "store", folder / "slide.tif"
+        series = store_slide(size, store)["series"]
+        subprocess.run([COMMANDS / "dicom2tiff", "--store", store, series, tiff], check=True, capture_output=True)
+        ports = {
+            title: servers.enter_context(wsi_dicom(store, "--workers", workers[0])) for title, workers in OURS.items()
+        }
+        port = ports[next(iter(OURS))]
         tiles = fetch_tiles(port, series, folder / "root")
-        paths = folder / "paths"
-        paths.write_text("\n".join(tiles) + "\n")
-        ports = {OURS: port}
-        for title, workers in NGINX.items():
-            ports[title] = servers.enter_context(nginx(folder / "root", workers, folder))
+        ports[NGINX] = servers.enter_context(nginx(folder, "files", 2, f"root {folder / 'root'};"))
+        ports[IIPIMAGE] = ports[IIPIMAGE_FEW] = servers.enter_context(iipsrv(folder, 2))
+        files = sorted((store / "series" / series).glob("*.dcm"))
+        ports[ORTHANC] = ports[ORTHANC_FEW] = servers.enter_context(orthanc(folder, files))
+        iip = iip_paths(tiff, tiles_count(port, series))
+        identifier = orthanc_id(store)
+        of_orthanc = [f"/wsi{tile.replace(series, identifier)}" for tile in tiles]
+        asked = dict.fromkeys(ports, tiles) | {IIPIMAGE: iip, IIPIMAGE_FEW: iip[:FEW]}
+        asked |= {ORTHANC: of_orthanc, ORTHANC_FEW: of_orthanc[:FEW]}
         rates: dict[str, list[float]] = {title: [] for title in ports}
         for _ in range(RUNS):
             for title, port in ports.items():
+                paths = folder / "paths"
+                paths.write_text("\n".join(asked[title]) + "\n")
                 rates[title].append(load(port, paths))
         size_kb = sum((folder / "root" / tile[1:]).stat().st_size for tile in tiles) / len(tiles) / 1e3
     middle = {title: median(listed) for title, listed in rates.items()}
+    one, two = (middle[title] for title in OURS)
+    targets = [
+        ("one worker 0.35 x nginx", one >= 0.35 * middle[NGINX]),
+        ("two 0.6 x", two >= 0.6 * middle[NGINX]),
+        ("two 3 x IIPImage's best", two >= 3 * max(middle[IIPIMAGE], middle[IIPIMAGE_FEW])),
+        ("two 1.5 x Orthanc's best", two >= 1.5 * max(middle[ORTHANC], middle[ORTHANC_FEW])),
+    ]
     print_table(
         f"Serving {len(tiles)} tiles of {size_kb:.0f} kB in random order, median of {RUNS} x {SECONDS} s",
-        ["", "requests/s", "of nginx, 1 worker"],
-        [[title, f"{rate:,.0f}", f"{rate / middle[NGINX_ONE]:.2f}"] for title, rate in middle.items()],
+        ["", "requests/s", "of nginx"],
+        [[title, f"{rate:,.0f}", f"{rate / middle[NGINX]:.2f}"] for title, rate in middle.items()],
+        ["Limits: " + "; ".join(f"{words}: {verdict(kept)}" for words, kept in targets) + "."],
     )
 
 

@@ -33,6 +33,7 @@ DEBIAN_PACKAGES = {
     "dcmmkdir": "dcmtk",
     "echoscu": "dcmtk",
     "file": "file",
+    "nginx": "nginx-light",
     "storescp": "dcmtk",
     "tiffcp": "libtiff-tools",
     "tiffinfo": "libtiff-tools",

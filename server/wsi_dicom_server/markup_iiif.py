@@ -46,7 +46,9 @@ def openseadragon_page(root: str, shown: ShownSeries, image: str) -> str:
     )
 
 
-def _page(root: str, series: str, viewer: str, titles: Sequence[str], stage: str, script: str, manifest: str | None) -> str:
+def _page(
+    root: str, series: str, viewer: str, titles: Sequence[str], stage: str, script: str, manifest: str | None
+) -> str:
     title = " and ".join(titles)
     back = "Back to our own viewer"
     body = f"""<header class="bar">

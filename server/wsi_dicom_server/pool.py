@@ -32,27 +32,27 @@ class Pool(Generic[Key, Held]):
 
     async def get(self, key: Key) -> Held:
         """Raises what `opened` raises."""
-        held = self._ready(key)
+        held = self.ready(key)
         if held is None:
             # One at a time: a page that asks for twenty tiles at once opens its slide once.
             async with self._opening:
-                held = self._ready(key)
+                held = self.ready(key)
                 if held is None:
                     held = await to_thread.run_sync(self._open, key)
         return held
 
-    def close(self) -> None:
-        with self._lock:
-            self._entries.clear()
-
-    def _ready(self, key: Key) -> Held | None:
-        """What is open, unless it has to be opened or checked first."""
+    def ready(self, key: Key) -> Held | None:
+        """What is open; None when it has to be opened or checked first, as `get` does."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or time.monotonic() - entry[1] > _CHECK_AFTER_S:
                 return None
             self._entries.move_to_end(key)
             return entry[0]
+
+    def close(self) -> None:
+        with self._lock:
+            self._entries.clear()
 
     def _open(self, key: Key) -> Held:
         with self._lock:

@@ -33,6 +33,10 @@ class Reply(Response):
             headers.append((b"content-length", b"%d" % len(body)))
         self.raw_headers = headers
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
+
 
 class Endpoint:
     """A handler as an ASGI application of its own, for routes that many requests take.

@@ -20,19 +20,19 @@ class ServerSettings:
     """All values are checked when made. Raises InvalidRequest.
 
     `public_url` is the address that clients see when it is not the one they connect to (behind a proxy), without the
-    routes. `workers` processes share one socket and the store. `open_slides` bounds how many series are held open by each
-    of them; `decoders` how many pictures are decoded and encoded at
-    once; `max_pixels` is the size of the largest picture made (IIIF's maxArea). `colors`: what becomes of ICC profiles.
-    `hide_labels`: neither labels nor overviews, which show them too, are served. `rights` is the URI of a licence or
-    statement of rights that goes with all pictures. `decoded_bytes` bounds the decoded pixels that are kept because
-    they will be asked for again soon, and `answer_bytes` the pictures made of them.
+    routes. `workers` processes share one socket and the store. Each of them holds up to `open_slides` series open and
+    decodes and encodes `decoders` pictures at once; `max_pixels` is the size of the largest picture made (IIIF's
+    maxArea). `colors`: what becomes of ICC profiles. `hide_labels`: neither labels nor overviews, which show them too,
+    are served. `rights` is the URI of a licence or statement of rights that goes with all pictures. `decoded_bytes`
+    bounds the decoded pixels that are kept because they will be asked for again soon, and `answer_bytes` the pictures
+    made of them.
 
     `attribution` is a text that viewers must show beside every picture; `provider` and `provider_url` name who provides
     them, and their web page. `hide_dates`: IIIF manifests and collections tell no date.
 
-    `iiif`: manifests and collections are there; image services always are, because the viewer is made of them. `mirador`
-    and `openseadragon`: the pages with these viewers are there. `powers_of_two`: `info.json` offers no other scale
-    factors, even if there are levels of others.
+    `iiif`: manifests and collections are there; image services always are, because the viewer is made of them.
+    `mirador` and `openseadragon`: the pages with these viewers are there. `powers_of_two`: `info.json` offers no other
+    scale factors, even if there are levels of others.
 
     `access_file` holds the accounts; without one there are none. `allow_anonymous`: everybody may read, from anywhere.
     `user_header` names the header in which one of the `trusted_proxies` (addresses, networks) tells the user's name.

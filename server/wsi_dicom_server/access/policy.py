@@ -13,7 +13,7 @@ from wsi_dicom.errors import InvalidRequest
 from wsi_dicom_server.access.accounts import Accounts
 from wsi_dicom_server.access.authentication import Authentication
 from wsi_dicom_server.access.principal import NOBODY, READER, WRITER, Principal
-from wsi_dicom_server.peers import TrustedPeers, client_of, is_loopback
+from wsi_dicom_server.peers import PEER_KEY, TrustedPeers, client_of, is_loopback
 from wsi_dicom_server.settings import ServerSettings
 
 _FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
@@ -87,7 +87,7 @@ class Access:
 
     def _is_at_this_machine(self, scope: AsgiScope) -> bool:
         """By name too: a page from elsewhere may have its own name resolved to this machine, but not ours."""
-        if not (self._for_this_machine and is_loopback(client_of(scope))):
+        if PEER_KEY in scope or not (self._for_this_machine and is_loopback(client_of(scope))):
             return False
         headers = dict(scope["headers"])
         return _FORWARDED.isdisjoint(headers) and _is_own_name(headers.get(b"host", b""))

@@ -13,16 +13,19 @@ import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
-from wsi_dicom.errors import NotFound
+from wsi_dicom.errors import NotFound, WsiError
 from wsi_dicom.geometry import Level
 from wsi_dicom.picture_file import PictureFormat, encode_picture
 from wsi_dicom.render import jpeg_file
-from wsi_dicom.slide import Slide
+from wsi_dicom.slide import EncodedTile, Encoding, Slide
+from wsi_dicom_server.addresses import own_path
 from wsi_dicom_server.negotiation import preferred
 from wsi_dicom_server.replies import BY_ACCEPT, Endpoint, Reply, header, not_modified, picture, unchanged
-from wsi_dicom_server.site import site_of
+from wsi_dicom_server.site import Site, site_of
+from wsi_dicom_server.slide_pool import ServedSlide
 
 JPEG, PNG, _JP2 = "image/jpeg", "image/png", "image/jp2"
 _STORED_AS: Final = {JPEG_BASELINE: JPEG, JPEG_2000: _JP2, JPEG_2000_LOSSLESS: _JP2}
@@ -36,10 +39,8 @@ async def tile(request: Request) -> Reply:
     served = await site.slides.get(parameters["series"])
     slide = served.slide
     encoding = slide.encoding(level)
-    stored_as = _STORED_AS.get(encoding.transfer_syntax) if encoding is not None else None
-    wanted = negotiated(request, _OFFERS[stored_as])
-
-    etag = f'"{served.tag}-{level}-{column}-{row}-{wanted[6:]}"'
+    wanted = negotiated(request, _offers(encoding))
+    etag = _tag(served, level, column, row, wanted)
     if unchanged(request, etag):
         slide.pyramid.level(level).tile_index(column, row)
         return not_modified(etag, BY_ACCEPT)
@@ -49,11 +50,64 @@ async def tile(request: Request) -> Reply:
             grid = slide.pyramid.level(level)
             wanted = negotiated(request, (PNG, JPEG))
             body = await site.decode(request, lambda: _missing(grid, wanted))
-            return picture(body, wanted, f'"{served.tag}-{level}-{column}-{row}-missing-{wanted[6:]}"', BY_ACCEPT)
-        if wanted == stored_as:
-            return picture(jpeg_file(encoded) if wanted == JPEG else encoded.data, wanted, etag, BY_ACCEPT)
+            return picture(body, wanted, _tag(served, level, column, row, wanted, "missing-"), BY_ACCEPT)
+        if wanted == _STORED_AS.get(encoding.transfer_syntax):
+            return _stored(encoded, wanted, etag)
     body = await site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted))
     return picture(body, wanted, etag, BY_ACCEPT)
+
+
+class StoredTiles:
+    """Answers a request for a stored tile of an open slide by itself; all others go on to the routes: pure ASGI.
+
+    The way through Starlette's routes takes as long as reading the tile and sending it (docs/performance.md).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = _at_once(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
+        await (self.app if reply is None else reply)(scope, receive, send)
+
+
+def _at_once(scope: Scope) -> Reply | None:
+    """What `tile` would answer; None wherever that is not simply a stored tile."""
+    parts = own_path(scope).removeprefix("/wsi").split("/")
+    if len(parts) != 6 or parts[1] != "tiles":
+        return None
+    site: Site = scope["app"].site
+    served = site.slides.ready(parts[2])
+    if served is None:
+        return None
+    try:
+        level, column, row = tile_number(parts[3]), tile_number(parts[4]), tile_number(parts[5])
+        encoding = served.slide.encoding(level)
+        accept = b""
+        for name, value in scope["headers"]:
+            if name == b"if-none-match":
+                return None
+            if name == b"accept":
+                accept += b"," + value if accept else value
+        wanted = preferred(accept.decode("latin-1"), _offers(encoding))
+        if encoding is None or wanted is None or wanted != _STORED_AS.get(encoding.transfer_syntax):
+            return None
+        encoded = served.slide.encoded_tile(level, column, row)
+        return None if encoded is None else _stored(encoded, wanted, _tag(served, level, column, row, wanted))
+    except WsiError:  # told by the route
+        return None
+
+
+def _stored(tile: EncodedTile, media_type: str, etag: str) -> Reply:
+    return picture(jpeg_file(tile) if media_type == JPEG else tile.data, media_type, etag, BY_ACCEPT)
+
+
+def _tag(served: ServedSlide, level: int, column: int, row: int, media_type: str, kind: str = "") -> str:
+    return f'"{served.tag}-{level}-{column}-{row}-{kind}{media_type[6:]}"'
+
+
+def _offers(encoding: Encoding | None) -> tuple[str, ...]:
+    return _OFFERS[_STORED_AS.get(encoding.transfer_syntax) if encoding is not None else None]
 
 
 def tile_number(text: str) -> int:

@@ -1,0 +1,133 @@
+"""What `/openapi.json` tells, and requests of all kinds to everything that it tells of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.routing import BaseRoute, Mount, Route
+
+from tests.foreign_series import Picture, native_frames, save_native
+from tests.served import client_of
+from wsi_dicom.stores.local import LocalStore
+from wsi_dicom_server.access.accounts import ACCESS_FILE, Accounts
+from wsi_dicom_server.access.principal import Scope
+from wsi_dicom_server.app import create_app
+from wsi_dicom_server.job_records import JOBS_FILE
+from wsi_dicom_server.routes.openapi import BODIES, PATH_PARAMETERS, QUERIES, SUMMARIES
+from wsi_dicom_server.settings import ServerSettings
+
+METHODS = {"get", "post", "put", "delete"}
+
+
+@dataclass
+class Served:
+    client: httpx.Client
+    store: LocalStore
+    description: dict[str, Any]
+    identifiers: list[str]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("store")
+    store = LocalStore(folder / "store")
+    record = store.add([save_native(folder / "small.dcm", Picture(), native_frames(6))])
+    (instance,) = store.instances(record)
+    token = Accounts(folder / ACCESS_FILE).create_token("fuzzing", Scope.ADMIN, None)
+    chosen = ServerSettings(
+        max_pixels=40_000, access_file=folder / ACCESS_FILE, jobs_file=folder / JOBS_FILE, largest_upload=1
+    )
+    with client_of(store, chosen) as client:
+        client.headers["Authorization"] = f"Bearer {token}"
+        description = client.get("/openapi.json").raise_for_status().json()
+        identifiers = [record.series_uid, record.orthanc_id, instance.sop_instance_uid]
+        yield Served(client, store, description, identifiers)
+    store.close()
+
+
+def every_path(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for route in routes:
+        if isinstance(route, Mount):
+            yield from every_path(route.routes, prefix + route.path)
+        else:
+            assert isinstance(route, Route), f"{route} is of a kind that is not described"
+            for method in (route.methods or {"GET"}) - {"HEAD"}:
+                yield method, (prefix + route.path).replace(":path}", "}")
+
+
+def test_every_route_is_described_and_nothing_else(served: Served) -> None:
+    described = {(m.upper(), path) for path, item in served.description["paths"].items() for m in item}
+    routes = set(every_path(create_app(ServerSettings(), served.store).routes))
+    assert described == routes
+    plain = {f"{m} {path.removeprefix('/wsi').replace('/iiif/2/', '/iiif/')}" for m, path in routes}
+    assert set(SUMMARIES) == plain
+    assert set(QUERIES) | set(BODIES) <= plain
+    assert set(PATH_PARAMETERS) == {name for _, path in routes for name in re.findall(r"\{(\w+)\}", path)}
+    for path, item in served.description["paths"].items():
+        for operation in item.values():
+            named = [one["name"] for one in operation["parameters"] if one["in"] == "path"]
+            assert named == re.findall(r"\{(\w+)\}", path)
+
+
+def test_routes_that_a_setting_takes_away_are_not_described(served: Served) -> None:
+    with client_of(served.store, ServerSettings(iiif=False)) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    assert "/iiif/collection.json" not in paths
+    assert "/wsi/iiif/series/{series}/manifest.json" not in paths
+    assert "/iiif/tiles/{image}/info.json" in paths
+
+
+ODD = ["", "0", "-1", "1e9", "9" * 30, "..", "%2e%2e", "\0", "nan", "a,b", "0,0,5,5", "full", "max", "^!9,9", "pct:1"]
+WORDS = st.one_of(st.sampled_from(ODD), st.integers(-1, 9).map(str), st.text(max_size=8))
+JSONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["Name", "Password", "Scope", "Days"]), inner)
+    ),
+    max_leaves=6,
+)
+UNREADABLE = st.one_of(st.just(b""), st.binary(min_size=2, max_size=60))
+
+
+def sensible(schema: dict[str, Any], identifiers: list[str]) -> list[str]:
+    if "enum" in schema:
+        return schema["enum"]
+    return ["0", "1"] if schema["type"] == "integer" else identifiers
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_request_is_an_error_of_the_server(served: Served, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(served.description["paths"])))
+    method = data.draw(st.sampled_from([*served.description["paths"][path], "head", "options", "patch"]))
+    operation = served.description["paths"][path].get(method, {"parameters": []})
+    address, query = path, {}
+    for parameter in operation["parameters"]:
+        value = data.draw(st.one_of(st.sampled_from(sensible(parameter["schema"], served.identifiers)), WORDS))
+        if parameter["in"] == "path":
+            address = address.replace(f"{{{parameter['name']}}}", quote(value, safe="", errors="replace"))
+        elif data.draw(st.booleans()):
+            query[parameter["name"]] = value.encode(errors="replace")
+    kinds = list(operation.get("requestBody", {}).get("content", ()))
+    body, headers = b"", {"Accept": data.draw(st.sampled_from(["*/*", "text/html", "image/png;q=0.1", ";;q=x", ""]))}
+    if kinds:
+        headers["Content-Type"] = data.draw(st.sampled_from([*kinds, "multipart/form-data; boundary=x", "x"]))
+        body = data.draw(UNREADABLE if path == "/uploads" else st.one_of(UNREADABLE, JSONS.map(as_json)))
+    with served.client.stream(method, address, params=query, content=body, headers=headers) as answer:
+        content = answer.read()
+    assert answer.status_code < 500, (method, answer.url, content[:300])
+    if answer.status_code >= 400 and content and "json" in answer.headers["content-type"]:
+        assert len(json.loads(content)["Message"].splitlines()) == 1
+
+
+def as_json(value: object) -> bytes:
+    return json.dumps(value).encode()
