@@ -39,6 +39,7 @@ bench: .venv/.tested ## measure against cp, libvips and nginx (needs nginx and w
 	$(BIN)/python benchmarks/bench_startup.py
 	$(BIN)/python benchmarks/bench_open.py
 	$(BIN)/python benchmarks/bench_copy.py
+	$(BIN)/python benchmarks/bench_tiff.py
 	$(BIN)/python benchmarks/bench_rebuild.py
 	$(BIN)/python benchmarks/bench_codecs.py
 	$(BIN)/python benchmarks/bench_openslide.py

@@ -146,12 +146,20 @@ def _stack_tiling(parts: Stack, positions: Sequence[FramePositions | None]) -> T
     if frames == first.level.tile_count * first.focal_planes:
         # Optical paths may be described that this picture does not show.
         return replace(full, optical_paths=1)
+    if frames == replace(full, optical_paths=_counted_paths(first)).frames:
+        return replace(full, optical_paths=_counted_paths(first))
     if frames != full.frames:
         raise CorruptInput(
             f"{name} has {frames} frames where {first.level.columns} x {first.level.rows} tiles, {first.focal_planes} "
             f"focal planes and {optical_paths} optical paths need {full.frames}"
         )
     return full
+
+
+def _counted_paths(image: ImageAttributes) -> int:
+    """Number of Optical Paths, which counts for images that do not describe all of theirs (PS3.3 C.8.12.4)."""
+    with reading(image.instance.path):
+        return max(1, int(image.instance.header.get("NumberOfOpticalPaths") or 1))
 
 
 @dataclass(frozen=True)
@@ -240,6 +248,7 @@ def _paths_shown(
     if told:
         yield from ((int(index), described[index]) for index in np.unique(np.concatenate(told)))
     elif tiling.optical_paths > 1:
-        yield from enumerate(described)
+        unnamed = (f"unnamed {number}" for number in range(len(described), tiling.optical_paths))
+        yield from enumerate((*described, *unnamed))
     else:
         yield 0, image.shared_path or described[0]
