@@ -94,7 +94,7 @@ class CheckedSlide(SlideBase):
         if not self._verify:
             try:
                 for stored in self._slide.encoded_row(level, row, plane):
-                    bad = (level, column, row, plane) in self._bad
+                    bad = self._bad and (level, column, row, plane) in self._bad
                     yield None if bad else self._fitting(stored, level, column, row)
                     column += 1
             except (CodecError, CorruptInput):

@@ -85,10 +85,10 @@ class PlanOptions:
     """What the user asked for.
 
     `compression` is that of tiles that cannot be copied, or are not compressed yet; None: lossy sources become JPEG,
-    lossless ones stay lossless. `sampling` is that of chroma in new
-    JPEG tiles (see Encoding); None: as in the source's, else 4:2:0. `reencode`: copy nothing. `tile_width` and
-    `tile_height` None: the source's. `levels` bounds their number. `repaint`: absent tiles are written, in the
-    background's colour. `verify`: decode every tile that is copied. `left_out` are pictures that are not to be written.
+    lossless ones stay lossless. `sampling` is that of chroma in new JPEG tiles (see Encoding); None: as in the
+    source's, else 4:2:0. `reencode`: copy nothing. `tile_width` and `tile_height` None: the source's. `levels` bounds
+    their number. `repaint`: absent tiles are written, in the background's colour. `verify`: decode every tile that is
+    copied. `left_out` are pictures that are not to be written.
     """
 
     pyramid: bool = False
@@ -117,6 +117,10 @@ class PlanOptions:
         """Whether tiles that are stored so may stay as they are."""
         packs = stored.transfer_syntax in NATIVE and self.compression not in (None, Compression.NONE)
         return not self.reencode and not packs
+
+    def recompresses(self, stored: Encoding) -> bool:
+        """Whether tiles that are stored so are packed without loss."""
+        return self.compression is Compression.JPEG_XL_RECOMPRESS and stored.transfer_syntax == JPEG_BASELINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,10 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
         raise UnsupportedFormat(
             f"{slide.name}: has {slide.pyramid.focal_planes} focal planes of {slide.pyramid.optical_paths} optical "
             f"paths; {container.name} holds one plane: choose it with --focal-plane and --optical-path, or --flavor ome"
+        )
+    if options.compression is not None and options.compression.transfer_syntax not in container.transfer_syntaxes:
+        raise CodecError(
+            f"{slide.name}: {container.name} does not hold {options.compression}; choose another compression"
         )
     if bits > container.deepest_bits:
         raise UnsupportedFormat(
@@ -268,7 +276,7 @@ def _plan_level(slide: Slide, number: int, options: PlanOptions, container: Cont
     output = _output_level(source, options, container)
     stored = slide.encoding(number)
     if stored is not None and output == source and options.copies(stored):
-        if options.compression is Compression.JPEG_XL_RECOMPRESS and stored.transfer_syntax == JPEG_BASELINE:
+        if options.recompresses(stored):
             return LevelPlan(source, Action.RECOMPRESS, recompressed(stored), number, sparse)
         if container.holds(stored.transfer_syntax, slide.pyramid.pixel_format):
             return LevelPlan(source, Action.COPY, stored, number, sparse)
@@ -317,8 +325,7 @@ def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions, contain
 def _plan_associated(name: str, image: AssociatedImage, options: PlanOptions, container: Container) -> AssociatedPlan:
     stored, compression = image.encoded(), container.associated_compression or options.compression
     if stored is not None and options.copies(stored.encoding):
-        jpeg = stored.encoding.transfer_syntax == JPEG_BASELINE
-        if options.compression is Compression.JPEG_XL_RECOMPRESS and jpeg:
+        if options.recompresses(stored.encoding):
             return AssociatedPlan(Action.RECOMPRESS, recompressed(stored.encoding))
         if stored.encoding.transfer_syntax in container.associated_syntaxes:
             return AssociatedPlan(Action.COPY, stored.encoding)

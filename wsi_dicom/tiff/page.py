@@ -50,6 +50,9 @@ _PREDICTED: Final = frozenset({TIFF_LZW, TIFF_DEFLATE, TIFF_ZSTD})
 _SUBSTITUTE_QUALITY: Final = 95
 """For the rare tile that has to be encoded again to fit its page."""
 
+_HEADS_KEPT: Final = 4
+"""Headers of JPEG tiles that fitted their page: a tile that begins with one of them need not be looked into."""
+
 LEVEL, REDUCED, MACRO = 0, 1, 9
 """NewSubfileType: a picture of its own, a smaller version of another, and Aperio's number for the overview."""
 
@@ -116,7 +119,7 @@ class PageSink:
         self._file = file
         self._subsampling: tuple[int, int] | None = None
         self._sampling: tuple[tuple[int, int], ...] = ()
-        self._head: bytes | None = None
+        self._heads: tuple[bytes, ...] = ()
 
     @property
     def full(self) -> bool:
@@ -126,7 +129,7 @@ class PageSink:
     def write(self, frame: bytes | None) -> None:
         if frame is None:  # plans for TIFF are never sparse
             raise StoreError(f"tile {len(self.offsets) + 1} of a page is missing")
-        if self.page.encoding.transfer_syntax == JPEG_BASELINE and not (self._head and frame.startswith(self._head)):
+        if self.page.encoding.transfer_syntax == JPEG_BASELINE and not frame.startswith(self._heads):
             frame = self._alike(frame)
         self.offsets.append(self._file.append(frame))
         self.byte_counts.append(len(frame))
@@ -134,11 +137,12 @@ class PageSink:
     def _alike(self, frame: bytes) -> bytes:
         """A stream sampled as the page's first one is; TIFF has one YCbCrSubSampling for all tiles of a page."""
         header = parse_header(frame)
-        if self._head is None:
-            self._head, self._sampling = frame[: header.scan_offset], header.sampling
+        if self._subsampling is None:
+            self._sampling = header.sampling
             first = header.components[0]
             self._subsampling = first.h, first.v
         if header.sampling == self._sampling:
+            self._heads = (frame[: header.scan_offset], *self._heads)[:_HEADS_KEPT]
             return frame
         page, codec = self.page, codec_for(JPEG_BASELINE)
         stream = EncodedTile(frame, page.encoding)
