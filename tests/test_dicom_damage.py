@@ -35,6 +35,36 @@ from wsi_dicom.errors import CorruptInput, NotFound, UnsupportedFormat, WsiError
 GRID = [(1 + column * TILE, 1 + row * TILE) for row in range(2) for column in range(3)]
 
 
+def headed(path: Path, elements_before: bytes) -> Path:
+    """An image with something before its pixel data."""
+    save_native(path, Picture(), native_frames(6))
+    content = path.read_bytes()
+    pixel_data = content.index(struct.pack("<HH", 0x7FE0, 0x0010))
+    path.write_bytes(content[:pixel_data] + elements_before + content[pixel_data:])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["items", "endless items", "elements"])
+def test_headers_of_very_many_parts(tmp_path: Path, kind: str) -> None:
+    """A few megabytes would become gigabytes of Python objects."""
+    count = 400_000
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * count
+    sequence = struct.pack("<HH2sH", 0x5200, 0x9229, b"SQ", 0)
+    parts = {
+        "items": sequence + struct.pack("<I", len(items)) + items,
+        "endless items": sequence + b"\xff" * 4 + items + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
+        "elements": b"".join(struct.pack("<HH2sH", 0x3001 + 2 * (n >> 15), n & 0x7FFF, b"LO", 0) for n in range(count)),
+    }
+    path = headed(tmp_path / "image.dcm", parts[kind])
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptInput, match=r"image\.dcm has .* header"):
+            open_series([path])
+        assert tracemalloc.get_traced_memory()[1] < 256 << 20
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("attributes", "error"),
     [

@@ -125,7 +125,12 @@ class CheckedSlide(SlideBase):
         try:
             head = stream_head(stored, grid.tile_width, grid.tile_height, self.pyramid.pixel_format)
         except CodecError as error:
-            raise self._located(error, level, column, row) from error
+            area = grid.tile_region(column, row)
+            try:
+                stream_head(stored, area.width, area.height, self.pyramid.pixel_format)
+            except CodecError:
+                raise self._located(error, level, column, row) from error
+            return None  # at the edge, and not padded
         if head is None:
             return None
         self._heads[level] = head

@@ -106,7 +106,9 @@ class _BoundedReader(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0 or size > self.left:
-            raise CorruptInput(f"{self.name} has a header of more than {_LARGEST_HEADER >> 20} MiB, or of tiny elements")
+            raise CorruptInput(
+                f"{self.name} has a header of more than {_LARGEST_HEADER >> 20} MiB, or of tiny elements"
+            )
         self.left -= max(size, _LEAST_READ)
         return super().read(size)
 

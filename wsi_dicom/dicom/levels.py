@@ -49,7 +49,7 @@ def group_levels(images: Sequence[ImageAttributes], series_uid: str) -> list[lis
                     f"{stack[0].instance.path} and {stacks[0][0].instance.path} show {stack[0].level.width} x "
                     f"{stack[0].level.height} pixels in different tiles or encodings, which is not supported"
                 )
-    check_levels([stacks[0][0] for stacks in levels], series_uid)
+    check_levels([stack[0] for stacks in levels for stack in stacks], series_uid)
     return levels
 
 
@@ -141,6 +141,10 @@ def _stack_tiling(parts: Stack, positions: Sequence[FramePositions | None]) -> T
             raise CorruptInput(f"{name}: some instances of its concatenation tell no tile positions")
         focal_planes = FocalPlanes(first.focal_planes, _origin_um(first), first.focal_spacing_um)
         return sparse_tiling(first.level, told, optical_paths, name, focal_planes)
+    if not (first.tiled_full or first.level.tile_count == 1):
+        logger.warning(
+            "%s: nothing tells where its frames lie, they are taken for TILED_FULL", first.instance.sop_instance_uid
+        )
     full = FullTiling(first.level, first.focal_planes, optical_paths)
     frames = sum(part.frames for part in parts)
     if frames == first.level.tile_count * first.focal_planes:

@@ -37,21 +37,32 @@ _JPEG_2000: Final = frozenset(
         syntaxes.HTJ2K,
     }
 )
+_TOLD_BY_STREAMS: Final = (
+    _JPEG | _JPEG_2000 | {syntaxes.JPEG_XL, syntaxes.JPEG_XL_LOSSLESS, syntaxes.JPEG_XL_RECOMPRESSION}
+)
 _YCBCR: Final = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT")
 
 
 def told_encoding(instance: Instance) -> Encoding:
     """How the pixels are stored. Raises UnsupportedFormat, CorruptInput."""
     samples = integer(instance, "SamplesPerPixel", high=0xFFFF)
-    syntax, photometric = instance.transfer_syntax, text(instance.header, "PhotometricInterpretation").strip()
+    syntax, photometric = instance.transfer_syntax, text(instance.header, "PhotometricInterpretation").strip().upper()
     known: tuple[str, ...] = (*GRAY, PALETTE)
     if samples == 3 and syntax == syntaxes.JPEG_XL:
         known = ("RGB", "XYB")
     elif samples == 3:
         known = ("RGB", *_YCBCR) if syntax in _RAW else ("RGB", *_YCBCR, "YBR_RCT")
-    if not photometric:
-        photometric = "YBR_FULL_422" if samples == 3 and syntax in syntaxes.ALWAYS_LOSSY else known[0]
-        logger.warning("%s: no photometric interpretation; %s is assumed", instance.sop_instance_uid, photometric)
+    if not photometric or (samples == 3 and photometric not in known and syntax in _TOLD_BY_STREAMS):
+        ycbcr = photometric.startswith("YBR") or syntax in syntaxes.ALWAYS_LOSSY
+        wrong = f"{photometric} is no" if photometric else "no"
+        photometric = "YBR_FULL_422" if ycbcr and "YBR_FULL_422" in known else known[0]
+        logger.warning(
+            "%s: %s photometric interpretation of its %d samples; %s is assumed",
+            instance.sop_instance_uid,
+            wrong,
+            samples,
+            photometric,
+        )
     if photometric not in known:
         raise UnsupportedFormat(
             f"{instance.path} has the photometric interpretation {photometric}; {', '.join(known)} can be read here"
