@@ -163,10 +163,8 @@ def test_a_level_with_the_spacing_of_another_is_said(tmp_path: Path, caplog: pyt
 @pytest.mark.parametrize("size", [(48, 32), (48, 48)], ids=["other spacing", "other shape"])
 def test_a_second_part_of_the_slide_is_no_level(tmp_path: Path, size: tuple[int, int]) -> None:
     """It lies elsewhere, and its pixels, or its shape, are not those of a level."""
-    first, second = (
-        {"TotalPixelMatrixOriginSequence": origin(x_mm, 40), "SharedFunctionalGroupsSequence": measures(0.001)}
-        for x_mm in (20, 5)
-    )
+    told: dict[str, Any] = {"ImageOrientationSlide": UPRIGHT, "SharedFunctionalGroupsSequence": measures(0.001)}
+    first, second = (told | {"TotalPixelMatrixOriginSequence": origin(x_mm, 40)} for x_mm in (20, 5))
     files = [*levels(tmp_path, first), image(tmp_path / "second.dcm", size, **second)[0]]
     with pytest.raises(CorruptInput, match=r"second\.dcm shows another place than .*0\.dcm .* begins 15 mm off"):
         open_series(files)

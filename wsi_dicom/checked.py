@@ -31,17 +31,17 @@ class BadTile(NamedTuple):
 class CheckedSlide(SlideBase):
     """Satisfies Slide, over another slide.
 
-    Stored tiles whose headers do not fit the level are not given away: the broken ones are bad, others are decoded.
-    `verify`: stored tiles are decoded before they are given away, and scans checked to be whole. `blank`: a tile that
-    cannot be read becomes background, and is noted in `bad_tiles`; else it raises CorruptInput or CodecError, as the
-    slide does.
+    Stored tiles whose headers do not fit the level are not given away: the broken ones are bad, others are decoded; for
+    `sampled_alike` see `stream_head`. `verify`: stored tiles are decoded before they are given away, and scans checked
+    to be whole. `blank`: a tile that cannot be read becomes background, and is noted in `bad_tiles`; else it raises
+    CorruptInput or CodecError, as the slide does.
     """
 
-    def __init__(self, slide: Slide, *, verify: bool, blank: bool) -> None:
+    def __init__(self, slide: Slide, *, verify: bool, blank: bool, sampled_alike: bool = False) -> None:
         self.name, self.files, self.pyramid, self.metadata = slide.name, slide.files, slide.pyramid, slide.metadata
         self.associated, self.sparse = slide.associated, slide.sparse
         self.background = slide.background
-        self._slide, self._verify, self._blank = slide, verify, blank
+        self._slide, self._verify, self._blank, self._sampled_alike = slide, verify, blank, sampled_alike
         self._bad: dict[tuple[int, int, int, Plane], BadTile] = {}
         self._heads: dict[int, bytes] = {}
         """By level, what its good streams begin with."""
@@ -121,9 +121,11 @@ class CheckedSlide(SlideBase):
         head = self._heads.get(level)
         if stored is None or (head is not None and stored.data.startswith(head)):
             return stored
-        grid = self.pyramid.level(level)
+        grid, alike = self.pyramid.level(level), self._sampled_alike
         try:
-            head = stream_head(stored, grid.tile_width, grid.tile_height, self.pyramid.pixel_format)
+            head = stream_head(
+                stored, grid.tile_width, grid.tile_height, self.pyramid.pixel_format, sampled_alike=alike
+            )
         except CodecError as error:
             area = grid.tile_region(column, row)
             try:

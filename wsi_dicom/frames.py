@@ -130,7 +130,8 @@ def associated_frame(slide: Slide, plan: ConversionPlan, flavor: ImageFlavor) ->
     if stored is None:
         return encoded()
     try:
-        if stream_head(stored, image.width, image.height, image.pixel_format) is None:
+        alike = plan.sampled_alike
+        if stream_head(stored, image.width, image.height, image.pixel_format, sampled_alike=alike) is None:
             return encoded()
     except CodecError as error:
         raise CodecError(f"{name}: {error}") from error

@@ -12,6 +12,7 @@ from typing import Final
 
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.compression import Compression
+from wsi_dicom.codecs.jpeg import SAMPLINGS
 from wsi_dicom.codecs.transfer_syntaxes import (
     DEFLATED_IMAGE_FRAME,
     HTJ2K,
@@ -57,7 +58,8 @@ class Container:
     levels become that must lose nothing and cannot be copied.
     Associated images are copied in `associated_syntaxes`, else encoded as `associated_compression`, or, where that is
     None, as levels are. Tile sides are multiples of `tile_multiple`. `planes`: more than one focal plane or optical
-    path. `sparse`: levels without some of their tiles.
+    path. `sparse`: levels without some of their tiles. `sampled_alike`: JPEG tiles of a level are all sampled as its
+    encoding says, in one of the ways that are written.
     """
 
     name: str
@@ -70,11 +72,23 @@ class Container:
     deepest_bits: int = 16
     planes: bool = True
     sparse: bool = True
+    sampled_alike: bool = False
 
-    def holds(self, transfer_syntax: str, pixel_format: PixelFormat) -> bool:
+    def holds(self, encoding: Encoding, pixel_format: PixelFormat) -> bool:
         """Whether a level of such pixels can be stored so."""
-        gray = pixel_format.samples == 1
-        return transfer_syntax in self.transfer_syntaxes and not (gray and transfer_syntax in self.colour_only)
+        syntax = encoding.transfer_syntax
+        if syntax not in self.transfer_syntaxes or (pixel_format.samples == 1 and syntax in self.colour_only):
+            return False
+        return self._samples(encoding)
+
+    def holds_picture(self, encoding: Encoding) -> bool:
+        """Whether an associated image can be stored so."""
+        return encoding.transfer_syntax in self.associated_syntaxes and self._samples(encoding)
+
+    def _samples(self, encoding: Encoding) -> bool:
+        if encoding.transfer_syntax != JPEG_BASELINE or not self.sampled_alike:
+            return True
+        return encoding.sampling in (None, encoding.chroma) and encoding.chroma in SAMPLINGS
 
 
 DICOM = Container("DICOM", KNOWN, KNOWN)
@@ -156,6 +170,7 @@ class ConversionPlan:
     associated: Mapping[ImageFlavor, AssociatedPlan] = field(default_factory=dict)
     planes: tuple[Plane, ...] = (FIRST_PLANE,)
     verify: bool = False
+    sampled_alike: bool = False
 
     @property
     def tile_count(self) -> int:
@@ -223,6 +238,7 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
         },
         planes=planes,
         verify=options.verify,
+        sampled_alike=container.sampled_alike,
     )
 
 
@@ -278,7 +294,7 @@ def _plan_level(slide: Slide, number: int, options: PlanOptions, container: Cont
     if stored is not None and output == source and options.copies(stored):
         if options.recompresses(stored):
             return LevelPlan(source, Action.RECOMPRESS, recompressed(stored), number, sparse)
-        if container.holds(stored.transfer_syntax, slide.pyramid.pixel_format):
+        if container.holds(stored, slide.pyramid.pixel_format):
             return LevelPlan(source, Action.COPY, stored, number, sparse)
     # a strip is no tile, unless it may be copied
     if stored is None and _is_strip(source):
@@ -327,7 +343,7 @@ def _plan_associated(name: str, image: AssociatedImage, options: PlanOptions, co
     if stored is not None and options.copies(stored.encoding):
         if options.recompresses(stored.encoding):
             return AssociatedPlan(Action.RECOMPRESS, recompressed(stored.encoding))
-        if stored.encoding.transfer_syntax in container.associated_syntaxes:
+        if container.holds_picture(stored.encoding):
             return AssociatedPlan(Action.COPY, stored.encoding)
     lossless = image.lossy_method is None
     encoding = _new_encoding(name, image.pixel_format, lossless, replace(options, compression=compression), container)
@@ -348,12 +364,14 @@ def _new_encoding(
         compression = container.lossless if lossless or pixel_format.bits > 8 else Compression.JPEG
     elif compression is Compression.JPEG_XL_RECOMPRESS and lossless:
         compression = Compression.JPEG_XL
-    if not container.holds(compression.transfer_syntax, pixel_format):
-        what = f"gray in {compression}" if pixel_format.samples == 1 else compression
-        raise CodecError(f"{name}: {container.name} does not hold {what}; choose another compression")
     try:
         encoding = codec_for(compression.transfer_syntax).encoding(pixel_format, lossless=compression.lossless)
     except CodecError as error:
         raise CodecError(f"{name}: {error}; choose another compression") from error
-    sampling = options.sampling or (stored.sampling if stored is not None else None)
-    return replace(encoding, sampling=sampling)
+    if not container.holds(encoding, pixel_format):
+        what = f"gray in {compression}" if pixel_format.samples == 1 else compression
+        raise CodecError(f"{name}: {container.name} does not hold {what}; choose another compression")
+    if options.sampling is not None:
+        return replace(encoding, sampling=options.sampling)
+    known = stored is not None and stored.sampling in SAMPLINGS
+    return replace(encoding, sampling=stored.sampling) if stored is not None and known else encoding

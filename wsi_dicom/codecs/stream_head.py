@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from wsi_dicom.codecs import jpeg2000_markers, jpeg_markers
 from wsi_dicom.codecs.stream_shape import check_shape
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
@@ -9,15 +11,17 @@ from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile
 
 
-def stream_head(tile: EncodedTile, width: int, height: int, pixel_format: PixelFormat) -> bytes | None:
+def stream_head(
+    tile: EncodedTile, width: int, height: int, pixel_format: PixelFormat, *, sampled_alike: bool = False
+) -> bytes | None:
     """The header of a JPEG or JPEG 2000 tile that is what its encoding says; of other compressions, nothing.
 
     What begins with the same bytes needs no second look. None when the tile can be decoded, but is stored otherwise
-    than its encoding says: progressive, or in other colours. Raises CodecError for one that is broken, or of another
-    shape.
+    than its encoding says: progressive, in other colours or, when they are to be `sampled_alike`, with other sampling
+    factors than JPEG in TIFF has. Raises CodecError for one that is broken, or of another shape.
     """
     if tile.encoding.transfer_syntax == JPEG_BASELINE:
-        return _jpeg_head(tile, width, height, pixel_format)
+        return _jpeg_head(tile, width, height, pixel_format, sampled_alike)
     if tile.encoding.transfer_syntax not in (JPEG_2000, JPEG_2000_LOSSLESS):
         return b""
     header = jpeg2000_markers.parse_header(tile.data)
@@ -25,9 +29,14 @@ def stream_head(tile: EncodedTile, width: int, height: int, pixel_format: PixelF
     return tile.data[: header.header_end] if header.part1 else None
 
 
-def _jpeg_head(tile: EncodedTile, width: int, height: int, pixel_format: PixelFormat) -> bytes | None:
+def _jpeg_head(
+    tile: EncodedTile, width: int, height: int, pixel_format: PixelFormat, sampled_alike: bool
+) -> bytes | None:
     header = jpeg_markers.parse_header(tile.data)
     check_shape("JPEG", header.shape, width, height, pixel_format)
     in_rgb = tile.encoding.photometric == "RGB"
     other_colour = header.colour in ("RGB", "YCbCr") and (header.colour == "RGB") != in_rgb
-    return tile.data[: header.scan_offset] if header.baseline and not other_colour else None
+    alike = (tile.encoding.chroma, *repeat((1, 1), len(header.components) - 1))
+    if not header.baseline or other_colour or (sampled_alike and header.sampling != alike):
+        return None
+    return tile.data[: header.scan_offset]

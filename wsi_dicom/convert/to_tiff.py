@@ -64,7 +64,12 @@ def dicom_to_tiff(slide: Slide, output: Path, options: TiffOptions, observer: Ob
     Raises CorruptInput, CodecError, UnsupportedFormat, OutOfBounds, NotFound, InvalidRequest, StoreError.
     """
     flavor = flavor_of(options.flavor)
-    checked = CheckedSlide(slide, verify=options.plan.verify, blank=options.blank_bad_tiles)
+    checked = CheckedSlide(
+        slide,
+        verify=options.plan.verify,
+        blank=options.blank_bad_tiles,
+        sampled_alike=flavor.container.sampled_alike,
+    )
     part = part_of(checked, options.part)  # of the checked one: bad tiles are told by where they are in the slide
     plan = make_plan(part, _plan_options(options), flavor.container)
     logger.info("%s: %s", slide.name, plan)

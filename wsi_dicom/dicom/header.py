@@ -31,7 +31,7 @@ _LARGEST_HEADER: Final = 64 << 20
 _LARGEST_SEQUENCES: Final = 16 << 20
 _MOST_ITEMS: Final = 1 << 16
 """Of all sequences of a header. pydicom takes 0.1 ms and 1 KiB for an item, however empty (measured)."""
-_LEAST_READ: Final = 256
+_LEAST_READ: Final = 512
 """What any read counts for: pydicom keeps some hundred bytes for an element of eight."""
 
 _LARGEST_PRIVATE: Final = 1 << 16
@@ -121,6 +121,8 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except OSError as error:
+        if isinstance(error.__cause__, CorruptInput):  # in pydicom's words
+            raise error.__cause__ from None
         if error.errno is None:  # not the system's word: pydicom's, of a file that ends too early
             raise CorruptInput(f"{path} is not a readable DICOM file: {error}") from error
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -182,7 +184,9 @@ def integer(instance: Instance, keyword: str, default: int | None = None, *, low
         if default is None:
             raise CorruptInput(f"{instance.path} has no {keyword}")
         return default
-    if not low <= int(value) <= high:
+    if not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+        raise CorruptInput(f"{instance.path} has {keyword} {str(value)[:40]}, which is no whole number")
+    if not low <= value <= high:
         raise CorruptInput(f"{instance.path} has {keyword} {value}, which is not between {low} and {high}")
     return int(value)
 

@@ -56,12 +56,16 @@ class _Picture:
         self.stored_bytes = sum(reader.stored_bytes for reader in self._readers)
         self._first_frames = (0, *accumulate(part.frames for part in parts))  # and how many there are
         self.tiling = level_tiling(stacks, [[body.positions for body in stack] for stack in bodies])
-        self.encoding = stored_encoding(first.instance, first.encoding, self._readers[0])
+        self.encoding = stored_encoding(first.instance, first.encoding, self._readers[0], first.frames)
         self._samples = first.samples
         # A stream of 12 bits may stand only in an image of 12 bits, which the standard does not allow any more.
         whole = first.samples.bits == first.samples.stored.bits or self.encoding.transfer_syntax in NATIVE
         self.copied_encoding = self.encoding if whole and first.samples.copied else None
         self._absent_pixel = background_samples(background or first.absent_color or WHITE, first.pixel_format)
+
+    @property
+    def frames(self) -> int:
+        return self._first_frames[-1]
 
     @property
     def planes(self) -> tuple[int, int]:
@@ -244,6 +248,14 @@ class DicomSlide(SlideBase):
 
     def encoding(self, level: int) -> Encoding | None:
         return self._picture(level).copied_encoding
+
+    def stored_encoding(self, level: int) -> Encoding:
+        """As `encoding`, but also of tiles that may not be copied."""
+        return self._picture(level).encoding
+
+    def frames(self, level: int) -> int:
+        """Of all planes of a level."""
+        return self._picture(level).frames
 
     def losses(self, level: int) -> tuple[LossyStep, ...]:
         """The last step may have no ratio, when the image does not tell it."""

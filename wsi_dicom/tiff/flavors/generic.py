@@ -44,6 +44,7 @@ FLAVOR = TiffFlavor(
         lossless=Compression.DEFLATE,
         associated_compression=Compression.LZW,
         tile_multiple=16,
+        sampled_alike=True,
         planes=False,
         sparse=False,
     ),

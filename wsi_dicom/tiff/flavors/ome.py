@@ -33,6 +33,7 @@ FLAVOR = TiffFlavor(
         lossless=Compression.DEFLATE,
         associated_compression=Compression.LZW,
         tile_multiple=16,
+        sampled_alike=True,
         sparse=False,
     ),
     _add_pages,
