@@ -146,6 +146,18 @@ class TestLevelsAndTiles:
     def test_smooth_alone_is_a_mistake(self, run: Run, stored: SeriesRecord) -> None:
         assert "--pyramid" in run(stored.series_uid, "out.tif", "--smooth", code=2).stderr
 
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--deidentify", "--label"], "give it or --deidentify"),
+            (["--deidentify", "--overview=1"], "give it or --deidentify"),
+            (["--region", "0,0,9,9", "--thumbnail"], "--thumbnail shows more than --region"),
+            (["--subsampling", "444", "--compression", "lzw"], "--subsampling is for JPEG, not for lzw"),
+        ],
+    )
+    def test_what_contradicts_itself(self, run: Run, stored: SeriesRecord, words: list[str], said: str) -> None:
+        assert said in run(stored.series_uid, "out.tif", *words, code=2).stderr
+
     def test_tile_size(self, convert: Convert, stored: SeriesRecord) -> None:
         with convert(stored.series_uid, "--level", 1, "--tile-size", 512) as tiff, openslide.OpenSlide(SAMPLE) as slide:
             assert [(page.tilewidth, page.tilelength) for page in tiff.pages if page.is_tiled] == [(512, 512)] * 2
@@ -263,7 +275,7 @@ class TestWhatToExport:
         [
             (["--level", "3"], "has no level 3; it has 0 to 2"),
             (["--focal-plane", "2"], "has no focal plane 2; it has 1 to 1"),
-            (["--optical-path", "DAPI"], "has no optical path DAPI; it has"),
+            (["--optical-path", "DAPI"], "has no optical path DAPI; choose one of"),
         ],
     )
     def test_what_the_slide_has_not(self, run: Run, stored: SeriesRecord, words: list[str], said: str) -> None:

@@ -174,8 +174,8 @@ def test_levels_and_planes(
         ({"level": 2}, OutOfBounds, "has no level 2; it has 0 to 1"),
         ({"focal_plane": 4}, OutOfBounds, "has no focal plane 4; it has 1 to 3"),
         ({"focal_plane": 0}, OutOfBounds, "has no focal plane 0; it has 1 to 3"),
-        ({"optical_path": "green"}, NotFound, "has no optical path green; it has red, 7"),
-        ({"optical_path": "3"}, NotFound, "has no optical path 3; it has red, 7"),
+        ({"optical_path": "green"}, NotFound, "has no optical path green; choose one of red, 7"),
+        ({"optical_path": "3"}, NotFound, "has no optical path 3; choose one of red, 7"),
         ({"optical_path": "9" * 5000}, NotFound, "has no optical path 9"),
     ],
 )

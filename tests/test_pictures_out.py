@@ -371,6 +371,7 @@ class TestCommand:
             (["--reencode=1"], "--reencode is for TIFF"),
             (["--subsampling", "444"], "--subsampling is for TIFF"),
             (["--bigtiff", "yes"], "--bigtiff is for TIFF"),
+            (["--label"], "--label is for TIFF"),
             (["--quality", "80"], "--quality is for jpeg and webp: PNG is lossless"),
             (["--region", "0,0,99999,2"], "the region 0,0,99999,2 does not lie within the 8192 x 8192 pixels"),
             (["--level", "7"], "has no level 7; it has 0 to 2"),

@@ -234,12 +234,14 @@ def test_pictures_that_are_left_out(cmu: Path, left_out: set[str], tmp_path: Pat
         assert [series.name for series in tiff.series][:2] == ["Baseline", "Thumbnail"]
 
 
-def j2k_series(path: Path, photometric: str, tiles: list[np.ndarray], *, transform: bool, reversible: bool) -> Path:
+def j2k_series(
+    path: Path, photometric: str, tiles: list[np.ndarray], *, transform: bool, reversible: bool, container: str = "j2k"
+) -> Path:
     syntax = JPEG2000Lossless if reversible else JPEG2000
     picture = Picture(48 * 3 - 5, 48 * 2 - 3, 48, syntax=syntax, photometric=photometric)
     level = 0 if reversible else 45
     streams = [
-        imagecodecs.jpeg2k_encode(tile, level=level, codecformat="j2k", reversible=reversible, mct=transform)
+        imagecodecs.jpeg2k_encode(tile, level=level, codecformat=container, reversible=reversible, mct=transform)
         for tile in tiles
     ]
     return save(path, header(picture), syntax, pydicom.encaps.encapsulate(streams))
@@ -270,6 +272,24 @@ class TestJpeg2000:
         mixed = [cv2.cvtColor(tile, cv2.COLOR_RGB2YCrCb)[:, :, [0, 2, 1]] for tile in tiles]
         series = j2k_series(tmp_path / "a.dcm", "YBR_FULL", mixed, transform=False, reversible=True)
         assert_mosaic(shown(written(series, tmp_path / "out.svs")), tiles, 2)
+
+    @pytest.mark.parametrize("flavor", [Flavor.TIFF, Flavor.OME])
+    def test_but_not_where_nothing_tells_readers_of_it(
+        self, tiles: list[np.ndarray], flavor: Flavor, tmp_path: Path
+    ) -> None:
+        mixed = [cv2.cvtColor(tile, cv2.COLOR_RGB2YCrCb)[:, :, [0, 2, 1]] for tile in tiles]
+        series = j2k_series(tmp_path / "a.dcm", "YBR_FULL", mixed, transform=False, reversible=True)
+        with open_slide(series) as slide:
+            dicom_to_tiff(slide, tmp_path / "out.tif", TiffOptions(flavor=flavor))
+        assert_mosaic(tifffile.imread(tmp_path / "out.tif"), tiles, 2)
+
+    def test_frames_that_are_jp2_files(self, tiles: list[np.ndarray], tmp_path: Path) -> None:
+        """As some write them; OpenSlide reads bare codestreams only."""
+        series = j2k_series(tmp_path / "a.dcm", "YBR_RCT", tiles, transform=True, reversible=True, container="jp2")
+        made = written(series, tmp_path / "out.svs")
+        with tifffile.TiffFile(made) as tiff:
+            assert [stream[:4] for stream in tiff_tiles(tiff.pages[0])] == [b"\xff\x4f\xff\x51"] * 6
+        assert_mosaic(shown(made), tiles, 0)
 
 
 def assert_mosaic(picture: np.ndarray, tiles: list[np.ndarray], most: int) -> None:

@@ -145,3 +145,29 @@ def test_a_broken_tile_that_is_sampled_otherwise_is_named(tmp_path: Path, flavor
             dicom_to_tiff(slide, tmp_path / "out.tif", TiffOptions(flavor=flavor))
         done = dicom_to_tiff(slide, tmp_path / "out.tif", TiffOptions(flavor=flavor, blank_bad_tiles=True))
     assert [(bad.column, bad.row) for bad in done.bad_tiles] == [(0, 1)]
+
+
+def talkative(stream: bytes) -> bytes:
+    """With Exif and a comment that name somebody."""
+    said = b"".join(
+        b"\xff" + bytes([marker]) + (2 + len(text)).to_bytes(2, "big") + text
+        for marker, text in ((0xE1, b"Exif\0\0Featherstonehaugh"), (0xFE, b"Featherstonehaugh"))
+    )
+    return stream[:2] + said + stream[2:]
+
+
+@pytest.mark.parametrize("flavor", Flavor)
+def test_streams_that_name_the_patient(tmp_path: Path, flavor: Flavor) -> None:
+    """De-identified ones do not; nothing else about them changes."""
+    silent = encoded("420")
+    series = Picture(256, 256, 128, frames=4)
+    save(tmp_path / "level.dcm", header(series), series.syntax, encapsulate([talkative(tile) for tile in silent]))
+    shown = Picture(128, 128, 128, frames=1, flavor="THUMBNAIL", series_uid=series.series_uid)
+    save(tmp_path / "thumbnail.dcm", header(shown), shown.syntax, encapsulate([talkative(silent[0])]))
+    output = tmp_path / "out.tif"
+    for deidentify, frames in ((False, [talkative(tile) for tile in silent]), (True, silent)):
+        with open_series([tmp_path / "level.dcm", tmp_path / "thumbnail.dcm"]) as slide:
+            dicom_to_tiff(slide, output, TiffOptions(flavor=flavor, deidentify=deidentify))
+        assert (b"Featherstonehaugh" in output.read_bytes()) is not deidentify
+        with tifffile.TiffFile(output) as tiff:
+            assert list(tiff_tiles(tiff.pages[0])) == frames

@@ -10,7 +10,7 @@ import numpy as np
 
 from wsi_dicom.background import background_samples
 from wsi_dicom.codecs.jpeg import check_scan
-from wsi_dicom.codecs.stream_head import stream_head
+from wsi_dicom.codecs.stream_head import bare_tile, stream_head
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import FIRST_PLANE, Plane
@@ -31,17 +31,20 @@ class BadTile(NamedTuple):
 class CheckedSlide(SlideBase):
     """Satisfies Slide, over another slide.
 
-    Stored tiles whose headers do not fit the level are not given away: the broken ones are bad, others are decoded; for
-    `sampled_alike` see `stream_head`. `verify`: stored tiles are decoded before they are given away, and scans checked
-    to be whole. `blank`: a tile that cannot be read becomes background, and is noted in `bad_tiles`; else it raises
-    CorruptInput or CodecError, as the slide does.
+    Stored tiles whose headers do not fit the level are not given away: the broken ones are bad, others are decoded. For
+    `sampled_alike` see `stream_head`, for `anonymous` see `bare_tile`. `verify`: stored tiles are decoded before they
+    are given away, and scans checked to be whole. `blank`: a tile that cannot be read becomes background, and is noted
+    in `bad_tiles`; else it raises CorruptInput or CodecError, as the slide does.
     """
 
-    def __init__(self, slide: Slide, *, verify: bool, blank: bool, sampled_alike: bool = False) -> None:
+    def __init__(
+        self, slide: Slide, *, verify: bool, blank: bool, sampled_alike: bool = False, anonymous: bool = False
+    ) -> None:
         self.name, self.files, self.pyramid, self.metadata = slide.name, slide.files, slide.pyramid, slide.metadata
         self.associated, self.sparse = slide.associated, slide.sparse
         self.background = slide.background
         self._slide, self._verify, self._blank, self._sampled_alike = slide, verify, blank, sampled_alike
+        self._anonymous = anonymous
         self._bad: dict[tuple[int, int, int, Plane], BadTile] = {}
         self._heads: dict[int, bytes] = {}
         """By level, what its good streams begin with."""
@@ -123,8 +126,9 @@ class CheckedSlide(SlideBase):
             return stored
         grid, alike = self.pyramid.level(level), self._sampled_alike
         try:
-            head = stream_head(
-                stored, grid.tile_width, grid.tile_height, self.pyramid.pixel_format, sampled_alike=alike
+            bare = bare_tile(stored, anonymous=self._anonymous)
+            head = bare and stream_head(
+                bare, grid.tile_width, grid.tile_height, self.pyramid.pixel_format, sampled_alike=alike
             )
         except CodecError as error:
             area = grid.tile_region(column, row)
@@ -136,7 +140,7 @@ class CheckedSlide(SlideBase):
         if head is None:
             return None
         self._heads[level] = head
-        return stored
+        return bare
 
     def _check_scan(self, stored: EncodedTile, level: int, column: int, row: int) -> None:
         """Finds what decoding alone does not. Raises CodecError."""

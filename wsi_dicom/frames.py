@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from wsi_dicom.codecs import encode_tile
-from wsi_dicom.codecs.stream_head import stream_head
+from wsi_dicom.codecs.stream_head import bare_tile, stream_head
 from wsi_dicom.decoded_cache import kept_tiles
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import Plane
@@ -130,8 +130,9 @@ def associated_frame(slide: Slide, plan: ConversionPlan, flavor: ImageFlavor) ->
     if stored is None:
         return encoded()
     try:
-        alike = plan.sampled_alike
-        if stream_head(stored, image.width, image.height, image.pixel_format, sampled_alike=alike) is None:
+        stored, alike = bare_tile(stored, anonymous=plan.anonymous), plan.sampled_alike
+        size = image.width, image.height
+        if stored is None or stream_head(stored, *size, image.pixel_format, sampled_alike=alike) is None:
             return encoded()
     except CodecError as error:
         raise CodecError(f"{name}: {error}") from error

@@ -59,7 +59,8 @@ class Container:
     Associated images are copied in `associated_syntaxes`, else encoded as `associated_compression`, or, where that is
     None, as levels are. Tile sides are multiples of `tile_multiple`. `planes`: more than one focal plane or optical
     path. `sparse`: levels without some of their tiles. `sampled_alike`: JPEG tiles of a level are all sampled as its
-    encoding says, in one of the ways that are written.
+    encoding says, in one of the ways that are written. `silent_ycbcr`: JPEG 2000 may hold YCbCr that its streams do not
+    tell of, and few readers of TIFF undo.
     """
 
     name: str
@@ -73,22 +74,26 @@ class Container:
     planes: bool = True
     sparse: bool = True
     sampled_alike: bool = False
+    silent_ycbcr: bool = True
 
     def holds(self, encoding: Encoding, pixel_format: PixelFormat) -> bool:
         """Whether a level of such pixels can be stored so."""
         syntax = encoding.transfer_syntax
         if syntax not in self.transfer_syntaxes or (pixel_format.samples == 1 and syntax in self.colour_only):
             return False
-        return self._samples(encoding)
+        return self._reads(encoding)
 
     def holds_picture(self, encoding: Encoding) -> bool:
         """Whether an associated image can be stored so."""
-        return encoding.transfer_syntax in self.associated_syntaxes and self._samples(encoding)
+        return encoding.transfer_syntax in self.associated_syntaxes and self._reads(encoding)
 
-    def _samples(self, encoding: Encoding) -> bool:
-        if encoding.transfer_syntax != JPEG_BASELINE or not self.sampled_alike:
-            return True
-        return encoding.sampling in (None, encoding.chroma) and encoding.chroma in SAMPLINGS
+    def _reads(self, encoding: Encoding) -> bool:
+        """Whether its readers know what the streams do not say themselves."""
+        if encoding.transfer_syntax == JPEG_BASELINE:
+            known = encoding.sampling in (None, encoding.chroma) and encoding.chroma in SAMPLINGS
+            return known or not self.sampled_alike
+        silent = encoding.transfer_syntax in (JPEG_2000, JPEG_2000_LOSSLESS) and "YBR_FULL" in encoding.photometric
+        return self.silent_ycbcr or not silent
 
 
 DICOM = Container("DICOM", KNOWN, KNOWN)
@@ -102,7 +107,8 @@ class PlanOptions:
     lossless ones stay lossless. `sampling` is that of chroma in new JPEG tiles (see Encoding); None: as in the
     source's, else 4:2:0. `reencode`: copy nothing. `tile_width` and `tile_height` None: the source's. `levels` bounds
     their number. `repaint`: absent tiles are written, in the background's colour. `verify`: decode every tile that is
-    copied. `left_out` are pictures that are not to be written.
+    copied. `left_out` are pictures that are not to be written. `anonymous`: JPEG streams that are copied lose comments
+    and application data, which may name places and people.
     """
 
     pyramid: bool = False
@@ -117,6 +123,7 @@ class PlanOptions:
     repaint: bool = False
     verify: bool = False
     left_out: frozenset[ImageFlavor] = frozenset()
+    anonymous: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
@@ -171,6 +178,7 @@ class ConversionPlan:
     planes: tuple[Plane, ...] = (FIRST_PLANE,)
     verify: bool = False
     sampled_alike: bool = False
+    anonymous: bool = False
 
     @property
     def tile_count(self) -> int:
@@ -239,7 +247,12 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
         planes=planes,
         verify=options.verify,
         sampled_alike=container.sampled_alike,
+        anonymous=options.anonymous,
     )
+
+
+_ENCODED_HEAD: Final = 4096
+"""Upper bound of what a new stream has beside its pixels."""
 
 
 def largest_total(slide: Slide, level: LevelPlan) -> int:
@@ -249,11 +262,12 @@ def largest_total(slide: Slide, level: LevelPlan) -> int:
         return raw
     if not level.action.keeps_tiles:
         # noise may grow a little, and streams have headers
-        return raw + raw // 4 + len(slide.pyramid.planes) * level.output.tile_count * 4096
+        return raw + raw // 4 + len(slide.pyramid.planes) * level.output.tile_count * _ENCODED_HEAD
     if not slide.files:  # what a server will send is not known before
         return raw + raw // 4
     # a tile that turns out to be missing is encoded, and may then be larger than the stored ones
-    return slide.stored_bytes(level.source_level) + raw // 20
+    blank = _ENCODED_HEAD * len(slide.pyramid.planes) * level.output.tile_count if slide.sparse else 0
+    return slide.stored_bytes(level.source_level) + raw // 20 + (0 if level.sparse else blank)
 
 
 def raw_bytes(slide: Slide, level: LevelPlan) -> int:

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from itertools import repeat
+from typing import Final
 
 from wsi_dicom.codecs import jpeg2000_markers, jpeg_markers
 from wsi_dicom.codecs.stream_shape import check_shape
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile
+
+_JPEG_2000: Final = (JPEG_2000, JPEG_2000_LOSSLESS)
+
+
+def bare_tile(tile: EncodedTile, *, anonymous: bool = False) -> EncodedTile | None:
+    """A tile without a JP2 file around its codestream, which DICOM (PS3.5 A.4.4) and readers of TIFF want bare.
+
+    `anonymous`: a JPEG stream without comments and application data, too; None when it has several scans. Raises
+    CodecError.
+    """
+    if anonymous and tile.encoding.transfer_syntax == JPEG_BASELINE:
+        data = jpeg_markers.bare(tile.data)
+        return None if data is None else tile._replace(data=data)
+    if tile.encoding.transfer_syntax not in _JPEG_2000:
+        return tile
+    return tile._replace(data=jpeg2000_markers.bare(tile.data))
 
 
 def stream_head(
@@ -22,7 +39,7 @@ def stream_head(
     """
     if tile.encoding.transfer_syntax == JPEG_BASELINE:
         return _jpeg_head(tile, width, height, pixel_format, sampled_alike)
-    if tile.encoding.transfer_syntax not in (JPEG_2000, JPEG_2000_LOSSLESS):
+    if tile.encoding.transfer_syntax not in _JPEG_2000:
         return b""
     header = jpeg2000_markers.parse_header(tile.data)
     check_shape("JPEG 2000", header.shape, width, height, pixel_format)

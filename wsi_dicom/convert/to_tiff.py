@@ -69,6 +69,7 @@ def dicom_to_tiff(slide: Slide, output: Path, options: TiffOptions, observer: Ob
         verify=options.plan.verify,
         blank=options.blank_bad_tiles,
         sampled_alike=flavor.container.sampled_alike,
+        anonymous=options.deidentify,
     )
     part = part_of(checked, options.part)  # of the checked one: bad tiles are told by where they are in the slide
     plan = make_plan(part, _plan_options(options), flavor.container)
@@ -96,4 +97,5 @@ def _plan_options(options: TiffOptions) -> PlanOptions:
     """A label or overview shows what is written on the glass."""
     if not options.deidentify:
         return options.plan
-    return replace(options.plan, left_out=options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW})
+    left_out = options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW}
+    return replace(options.plan, left_out=left_out, anonymous=True)

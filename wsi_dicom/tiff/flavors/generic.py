@@ -45,6 +45,7 @@ FLAVOR = TiffFlavor(
         associated_compression=Compression.LZW,
         tile_multiple=16,
         sampled_alike=True,
+        silent_ycbcr=False,
         planes=False,
         sparse=False,
     ),
