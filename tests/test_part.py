@@ -10,7 +10,7 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
@@ -60,6 +60,7 @@ def outside(slide: Slide, region: Region) -> np.ndarray:
     return mask
 
 
+@settings(deadline=None)
 @given(regions())
 def test_a_region(drawn: Drawn) -> None:
     """Its pixels are the slide's; stored tiles are given away where they show nothing else, and only there."""
@@ -98,6 +99,7 @@ def decoded(data: bytes, slide: Slide) -> np.ndarray:
     return codec.decode(EncodedTile(data, RAW), base.tile_width, base.tile_height, pixel_format)
 
 
+@settings(deadline=None)
 @given(regions())
 def test_absent_is_what_has_nothing_at_all(
     drawn: Drawn,

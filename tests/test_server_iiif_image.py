@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import openslide
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio as psnr
@@ -163,6 +163,7 @@ def test_rotations(rotation, expected):
     assert (request.mirror, request.rotation) == expected
 
 
+@settings(deadline=None)
 @given(
     region=st.tuples(*[st.integers(0, 999), st.integers(0, 699), st.integers(1, 2000), st.integers(1, 2000)]),
     size=st.one_of(
