@@ -18,9 +18,11 @@ _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//|.*@)")
 def existing_path(word: str) -> Path | None:
     """The file or folder that is called so; None where it has to be a series of the store.
 
-    Raises InvalidRequest for an empty word, a URL, and what is neither a file nor a folder (a pipe never ends).
+    Raises InvalidRequest for an empty word, a URL, and what is neither a file nor a folder (a pipe never ends),
+    NotFound for what can be no series either.
     """
-    from wsi_dicom.errors import InvalidRequest
+    from wsi_dicom.errors import InvalidRequest, NotFound
+    from wsi_dicom.stores.local import is_identifier
 
     if not word:  # an unset variable of a shell
         raise InvalidRequest("SERIES is empty")
@@ -31,6 +33,10 @@ def existing_path(word: str) -> Path | None:
         return path
     if url := _URL.match(word):  # the user and password that it may name are not repeated
         raise InvalidRequest(f"{url[1]}://...: series are read from files and from the local store, not from URLs")
+    if not is_identifier(word):
+        raise NotFound(
+            f"{word}: no such file or folder, and it is neither a SeriesInstanceUID nor an Orthanc identifier"
+        )
     return None
 
 
