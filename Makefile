@@ -41,6 +41,7 @@ bench: .venv/.tested ## measure against cp, libvips, nginx, IIPImage and Orthanc
 	$(BIN)/python benchmarks/bench_startup.py
 	$(BIN)/python benchmarks/bench_open.py
 	$(BIN)/python benchmarks/bench_copy.py
+	$(BIN)/python benchmarks/bench_tiff.py
 	$(BIN)/python benchmarks/bench_rebuild.py
 	$(BIN)/python benchmarks/bench_codecs.py
 	$(BIN)/python benchmarks/bench_openslide.py

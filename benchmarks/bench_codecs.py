@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from build_slide import FOLDER, TILE, slide_path
-from measure import COMMANDS, Command, Words, parser, print_costs, ready, take_turns, verdict
+from measure import DICOMIZE, Command, Converter, Words, parser, print_costs, ready, take_turns, verdict
 
 ALONE = """
 import os, sys
@@ -43,18 +44,23 @@ with ThreadPoolExecutor(threads) as pool:
 LIMIT = 1.2
 
 
-def bench(size: int, compression: str, runs: int) -> None:
-    slide, tile = (ready(slide_path(side), "build_slide.py", side) for side in (size, TILE))
+def slide_and_tile(size: int) -> tuple[Path, Path]:
+    """A slide of `size` pixels a side, and one of a single tile."""
+    return ready(slide_path(size), "build_slide.py", size), ready(slide_path(TILE), "build_slide.py", TILE)
+
+
+def against_codec(converter: Converter, sources: tuple[Path, Path], compression: str, size: int, runs: int) -> None:
+    """A table of a converter that encodes anew; `sources` are `slide_and_tile(size)`, or series of the same tiles."""
+    slide, tile = slide_and_tile(size)
     threads = str(os.cpu_count())
     alone: Words = [sys.executable, "-c", ALONE]
-    dicomize: Words = [COMMANDS / "dicomize", "--compression", compression, "--reencode", "--threads", threads]
     words = f"--compression {compression} --reencode"
     commands: dict[str, Command] = {
-        f"start-up: `dicomize TILE {words}`, a slide of one tile": lambda folder: [*dicomize, tile, "--store", folder],
+        f"start-up: {converter.shown('TILE', words)}, a slide of one tile": converter.command(sources[1], words),
         f"start-up: decoding and {compression} alone, one tile": lambda _: [*alone, tile, threads, compression],
         "decoding alone, all cores": lambda _: [*alone, slide, threads, "decode"],
         f"decoding and {compression} alone, all cores": lambda _: [*alone, slide, threads, compression],
-        f"`dicomize SLIDE {words}`": lambda folder: [*dicomize, slide, "--store", folder],
+        converter.shown("SLIDE", words): converter.command(sources[0], words),
     }
     costs = take_turns(commands, FOLDER, runs)
     start, start_alone, decode, codec, ours = (costs[name].wall for name in commands)
@@ -63,9 +69,9 @@ def bench(size: int, compression: str, runs: int) -> None:
         f"Encoding as {compression}, {size} x {size} pixels in tiles of {TILE}",
         costs,
         [
-            f"Without start-up: the codec encodes {megapixels / encoding:.0f} MP/s by itself; dicomize decodes, "
-            f"encodes and writes {megapixels / work:.0f} MP/s: {work / both:.2f} x the time of decoding and encoding, "
-            f"{work / encoding:.2f} x that of encoding. Limit: {LIMIT:.2f} x decoding and encoding: "
+            f"Without start-up: the codec encodes {megapixels / encoding:.0f} MP/s by itself; {converter.name} "
+            f"decodes, encodes and writes {megapixels / work:.0f} MP/s: {work / both:.2f} x the time of decoding and "
+            f"encoding, {work / encoding:.2f} x that of encoding. Limit: {LIMIT:.2f} x decoding and encoding: "
             f"{verdict(work <= LIMIT * both)}."
         ],
     )
@@ -76,7 +82,7 @@ def main() -> None:
     parsing.add_argument("--compression", action="append", help="may repeat (default: htj2k)")
     arguments = parsing.parse_args()
     for compression in arguments.compression or ["htj2k"]:
-        bench(arguments.size, compression, arguments.runs)
+        against_codec(DICOMIZE, slide_and_tile(arguments.size), compression, arguments.size, arguments.runs)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,25 @@ Command = Callable[[Path], Words]
 
 
 @dataclass(frozen=True, slots=True)
+class Converter:
+    """A program of ours that makes something from a source; `output` says where to, and is shown as `output_shown`."""
+
+    name: str
+    output: Command
+    output_shown: str
+
+    def command(self, source: Path, options: str = "") -> Command:
+        return lambda folder: [COMMANDS / self.name, source, *options.split(), *self.output(folder)]
+
+    def shown(self, source: str, options: str = "") -> str:
+        return f"`{' '.join([self.name, source, *options.split(), self.output_shown])}`"
+
+
+DICOMIZE = Converter("dicomize", lambda folder: ["--store", folder], "--store DIR")
+DICOM2TIFF = Converter("dicom2tiff", lambda folder: [folder / "out.tif"], "OUT")
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """Seconds by the wall clock, seconds of processor time, and the peak of the largest process in MB (10^6 bytes)."""
 

@@ -15,6 +15,11 @@ from pathlib import Path
 import click.testing
 import pytest
 from click.testing import CliRunner
+from pydicom.dataset import Dataset
+
+from wsi_dicom.convert import DicomizeOptions, dicomize
+from wsi_dicom.stores import SeriesRecord
+from wsi_dicom.stores.local import LocalStore
 
 Run = Callable[..., subprocess.CompletedProcess[str] | click.testing.Result]
 
@@ -122,6 +127,27 @@ def run_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]
 
     yield start
     signal.signal(signal.SIGTERM, at_the_end)
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> SeriesRecord:
+    """The sample in a store: three levels of JPEG, label, overview, thumbnail; a patient's name."""
+    additions = Dataset()
+    additions.PatientName, additions.PatientID, additions.AccessionNumber = (
+        "Featherstonehaugh^Jane",
+        "MRN-4711",
+        "ACC-99",
+    )
+    additions.PatientBirthDate, additions.StudyDate = "19470203", "20240314"
+    store = LocalStore(tmp_path_factory.mktemp("stored") / "store")
+    return dicomize(CHECKOUT / "sample_data" / "ihc-8k.svs", store, DicomizeOptions(additions=additions)).series
+
+
+@pytest.fixture
+def dicom2tiff(run_inside: Run, stored: SeriesRecord) -> Run:
+    """The command in this process, with the store of `stored`: `dicom2tiff(stored.series_uid, "out.tif", code=2)`."""
+    store = str(stored.folder.parent.parent)
+    return lambda *words, **more: run_inside("dicom2tiff", *words, **{"WSI_DICOM_STORE": store, **more})
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def _assert_conformant(names: Sequence[str], tool: Callable[[str], str]) -> None
 def dciodvfy_errors(name: str | Path, tool: Callable[[str], str]) -> list[str]:
     """What dciodvfy calls an error in a file, but for what it is wrong about."""
     checked = subprocess.run([tool("dciodvfy"), name], capture_output=True, text=True, errors="replace", check=False)
-    errors = [line for line in checked.stderr.splitlines() if line.startswith("Error")]
+    errors = [line for line in checked.stderr.splitlines() if "Error - " in line]
     if checked.returncode < 0:
         errors.append(f"ended by signal {-checked.returncode}")
     if any(SPARSE_IS_NOT_FULL in line for line in errors) and _is_sparse(name):

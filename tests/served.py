@@ -49,15 +49,15 @@ def running(store: SeriesStore, settings: ServerSettings | None = None, access: 
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(timeout=20)
+            thread.join(timeout=90)
             assert not thread.is_alive(), "the server did not stop"
 
 
 def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not server.started:
         assert thread.is_alive(), "the server ended while starting"
-        assert time.monotonic() < deadline, "the server did not start within 20 s"
+        assert time.monotonic() < deadline, "the server did not start within 90 s"
         thread.join(timeout=0.02)
 
 

@@ -165,7 +165,7 @@ class TestEnd:
     @staticmethod
     def end_of(process: subprocess.Popen[str]) -> str:
         """All that it still says. The pipes end when the last of its processes does."""
-        return process.communicate(timeout=60)[1]
+        return process.communicate(timeout=240)[1]
 
     @pytest.mark.parametrize("told", ["Ctrl-C", "SIGTERM"])
     def test_interrupted(self, started: subprocess.Popen[str], tmp_path: Path, told: str) -> None:

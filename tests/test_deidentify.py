@@ -14,10 +14,15 @@ import pydicom
 import pytest
 from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from wsidicom import WsiDicom
 
 from tests.dicom_series import KINDS, METADATA, VOLUME, complaints
+from tests.foreign_series import Picture, header, save
+from tests.oracles import frames, images, scan
 from tests.test_dicom_dataset import at, describe
+from tests.test_tiff_copying import encoded, talkative
+from wsi_dicom.convert import DicomizeOptions, dicomize
 from wsi_dicom.dicom.additions import check_additions
 from wsi_dicom.dicom.assumptions import WIDTH_ASSUMED
 from wsi_dicom.dicom.dataset import image_dataset
@@ -37,6 +42,7 @@ from wsi_dicom.dicom.writer import InstanceWriter
 from wsi_dicom.errors import InvalidRequest, NotFound
 from wsi_dicom.geometry import Level, Spacing
 from wsi_dicom.slide import ImageFlavor
+from wsi_dicom.stores.folder import FolderStore
 
 KEY = b"0123456789abcdef"
 WORD = "SECRETWORD"
@@ -389,3 +395,14 @@ def test_keys(tmp_path: Path) -> None:
         read_key(tmp_path / "none")
     assert "key" not in repr(DeidentifyOptions(KEY))
     assert random_key() != random_key()
+
+
+def test_streams_that_name_the_patient(tmp_path: Path) -> None:
+    """What is copied has no comments and no Exif; its scans stay as they are."""
+    silent = encoded("420")
+    picture = Picture(256, 256, 128, frames=4)
+    path = save(tmp_path / "a.dcm", header(picture), picture.syntax, encapsulate([talkative(tile) for tile in silent]))
+    done = dicomize(path, FolderStore(tmp_path / "series"), DicomizeOptions(deidentify=DeidentifyOptions(KEY)))
+    (dataset,) = images(tmp_path / "series")["VOLUME"]
+    assert [scan(frame) for frame in frames(dataset)] == [scan(tile) for tile in silent]
+    assert not any(b"Featherstonehaugh" in output.read_bytes() for output in done.outputs)

@@ -15,7 +15,7 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from skimage.data import immunohistochemistry
@@ -161,14 +161,14 @@ def test_a_missing_tile_does_not_spoil_the_page(
 
 def test_nothing_names_the_patient(tmp_path: Path, cmu: Path) -> None:
     additions = Dataset()
-    additions.PatientName, additions.PatientID, additions.AccessionNumber = "Doe^Jane", "4711", "A|MPP = 9"
+    additions.PatientName, additions.PatientID, additions.AccessionNumber = "Doe^Jane", "P-4711", "A|MPP = 9"
     store = LocalStore(tmp_path / "store")
     done = dicomize(cmu, store, DicomizeOptions(additions=additions))
     with store.open(done.series.series_uid) as slide:
         dicom_to_tiff(slide, tmp_path / "out.tif", TiffOptions())
     written = (tmp_path / "out.tif").read_bytes()
     assert b"Jane" not in written
-    assert b"4711" not in written
+    assert b"P-4711" not in written
     assert b"MPP = 9" not in written
 
 
@@ -258,6 +258,7 @@ class TestOutput:
         assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
+@settings(deadline=None)
 @given(spacing=st.floats(1e-5, 0.1))
 def test_resolution_keeps_its_digits(spacing: float) -> None:
     from wsi_dicom.tiff.page import pixels_per_cm

@@ -201,3 +201,18 @@ def test_more_layouts_of_items_than_are_learned(tmp_path: Path) -> None:
     with open_series([save_native(tmp_path / "image.dcm", picture, frames)]) as slide:
         for number, (column, row) in enumerate(slide.pyramid.base.tiles()):
             assert np.array_equal(slide.tile(0, column, row), frames[number])
+
+
+@pytest.mark.parametrize("described", [0, 1, 2])
+def test_optical_paths_that_are_only_counted(described: int, tmp_path: Path) -> None:
+    """Of TILED_FULL the frames tell with NumberOfOpticalPaths how many there are (PS3.3 C.7.6.17.3)."""
+    frames = native_frames(18, samples=1)
+    paths = [Dataset() for _ in range(described)]
+    for number, path in enumerate(paths):
+        path.OpticalPathIdentifier = f"P{number}"
+    picture = Picture(frames=18, attributes={"NumberOfOpticalPaths": 3, "OpticalPathSequence": paths})
+    with open_series([save_native(tmp_path / "image.dcm", picture, frames)]) as slide:
+        assert (slide.pyramid.optical_paths, slide.pyramid.focal_planes) == (3, 1)
+        for plane in slide.pyramid.planes:
+            tile = slide.tile(0, 1, 1, plane)
+            np.testing.assert_array_equal(tile, frames[6 * plane.optical_path + 4])

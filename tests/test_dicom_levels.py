@@ -144,7 +144,7 @@ def test_a_copy_of_a_file_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureF
     files.append(Path(shutil.copy(files[0], tmp_path / "copy.dcm")))
     with open_series(files) as slide:
         assert np.array_equal(slide.tile(0, 0, 0), frames[0][0])
-    assert "copy.dcm, a copy of another" in caplog.text
+    assert "copy.dcm, which has the UID of another" in caplog.text
 
 
 def parts(folder: Path, total: int | None) -> list[Path]:

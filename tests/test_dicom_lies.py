@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -33,9 +34,11 @@ from tests.foreign_series import (
     native_frames,
     per_frame_groups,
     save,
+    save_native,
     sparse,
 )
 from wsi_dicom.dicom.slide import DicomSlide, open_series
+from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.sources import open_slide
 
 GRID = [(1 + column * TILE, 1 + row * TILE) for row in range(2) for column in range(3)]
@@ -229,3 +232,55 @@ def test_what_is_repaired_is_said_once_for_each_instance(
             slide.tile(level, 0, 0)
     said = "Image Type has 3 values instead of 4, the image is taken for a VOLUME; Modality is OT and should be SM"
     assert sorted(messages(caplog)) == sorted(f"{uid}: {said}" for uid in uids)
+
+
+@pytest.mark.parametrize("told", ["YBR_PARTIAL_420", "MONOCHROME2", "PALETTE COLOR", "ybr_full_422"])
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")  # pydicom writes it all the same
+def test_streams_win_over_what_cannot_be(tmp_path: Path, caplog: pytest.LogCaptureFixture, told: str) -> None:
+    data, frames = header(Picture()), jpeg_frames(6)
+    data.PhotometricInterpretation = told
+    path = save(tmp_path / "image.dcm", data, JPEGBaseline8Bit, encapsulate(frames))
+    with open_series([path]) as slide:
+        assert np.array_equal(tiles(slide), np.stack([imagecodecs.jpeg8_decode(frame) for frame in frames]))
+        assert (encoding := slide.encoding(0)) is not None
+        assert encoding.photometric == "YBR_FULL_422"
+    said = f"{told} is no photometric interpretation of its 3 samples; YBR_FULL_422 is assumed"
+    assert [message.split(": ")[1] for message in messages(caplog)] == ([said] if told.isupper() else [])
+
+
+def test_uncompressed_pixels_of_unknown_colours_are_refused(tmp_path: Path) -> None:
+    data = header(Picture(photometric="YBR_PARTIAL_420"))
+    path = save(tmp_path / "image.dcm", data, ExplicitVRLittleEndian, native_frames(6).tobytes())
+    with pytest.raises(UnsupportedFormat, match=r"image\.dcm has the photometric interpretation YBR_PARTIAL_420"):
+        open_series([path])
+
+
+@pytest.mark.parametrize(("described", "named"), [(None, "1"), (" 1", " 1"), ("1", "1 ")])
+def test_optical_paths_described_badly_or_not_at_all(tmp_path: Path, described: str | None, named: str) -> None:
+    picture = sparse(Picture(), per_frame_groups(GRID[::-1], path=[named] * 6))
+    if described is not None:
+        light = Dataset()
+        light.OpticalPathIdentifier = described
+        picture.attributes["OpticalPathSequence"] = [light]
+    frames = native_frames(6)
+    with open_series([save_native(tmp_path / "image.dcm", picture, frames)]) as slide:
+        assert slide.pyramid.optical_paths == 1
+        assert np.array_equal(tiles(slide)[::-1], frames)
+
+
+def test_several_optical_paths_that_nothing_describes_are_refused(tmp_path: Path) -> None:
+    picture = sparse(Picture(), per_frame_groups(GRID, path=["1", "2"] * 3))
+    path = save_native(tmp_path / "image.dcm", picture, native_frames(6))
+    with pytest.raises(CorruptInput, match=r"image\.dcm: frame 2 tells no valid .* optical path"):
+        open_series([path])
+
+
+@pytest.mark.parametrize("organization", ["TILED_SPARSE", None])
+def test_frames_that_nothing_places(tmp_path: Path, caplog: pytest.LogCaptureFixture, organization: str | None) -> None:
+    """The order that nearly everybody writes is the best guess, and is said to be one."""
+    frames = native_frames(6)
+    path = save_native(tmp_path / "image.dcm", Picture(attributes={"DimensionOrganizationType": organization}), frames)
+    with open_series([path]) as slide:
+        assert np.array_equal(tiles(slide), frames)
+        uid = slide.instances[0].sop_instance_uid
+    assert messages(caplog) == [f"{uid}: nothing tells where its frames lie, they are taken for TILED_FULL"]

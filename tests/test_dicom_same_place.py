@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from tests.foreign_series import TILE, Picture, native_frames, save_native
 from wsi_dicom.convert import DicomizeOptions, dicomize
 from wsi_dicom.dicom.slide import open_series
-from wsi_dicom.errors import UnsupportedFormat
+from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Region
 from wsi_dicom.region import read_region
 from wsi_dicom.slide import ImageFlavor
@@ -151,6 +151,40 @@ def test_levels_that_contradict_each_other(
         assert SERIES in record
         assert said in record
         assert str(dcmread(files[1]).SOPInstanceUID) in record
+
+
+def test_a_level_with_the_spacing_of_another_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    same = {"SharedFunctionalGroupsSequence": measures(0.001)}
+    with open_series(levels(tmp_path, same, same)) as slide:
+        assert slide.pyramid.level_spacing(1) == pytest.approx((0.002, 0.002))
+    assert caplog.text.count("has pixels 1 times as large where its size tells 2") == 1
+
+
+@pytest.mark.parametrize("size", [(48, 32), (48, 48)], ids=["other spacing", "other shape"])
+def test_a_second_part_of_the_slide_is_no_level(tmp_path: Path, size: tuple[int, int]) -> None:
+    """It lies elsewhere, and its pixels, or its shape, are not those of a level."""
+    told: dict[str, Any] = {"ImageOrientationSlide": UPRIGHT, "SharedFunctionalGroupsSequence": measures(0.001)}
+    first, second = (told | {"TotalPixelMatrixOriginSequence": origin(x_mm, 40)} for x_mm in (20, 5))
+    files = [*levels(tmp_path, first), image(tmp_path / "second.dcm", size, **second)[0]]
+    with pytest.raises(CorruptInput, match=r"second\.dcm shows another place than .*0\.dcm .* begins 15 mm off"):
+        open_series(files)
+
+
+@pytest.mark.parametrize("keyword", ["PyramidUID", "FrameOfReferenceUID"])
+@pytest.mark.parametrize("spacing", [0.001, 0.002])
+def test_levels_of_two_pyramids(tmp_path: Path, caplog: pytest.LogCaptureFixture, keyword: str, spacing: float) -> None:
+    first, second = (
+        {keyword: uid, "SharedFunctionalGroupsSequence": measures(mm)}
+        for uid, mm in ((PYRAMID, 0.001), (OTHER_PYRAMID, spacing))
+    )
+    files = levels(tmp_path, first, second)
+    if spacing == 0.002:  # all but the UIDs is that of one pyramid
+        with open_series(files) as slide:
+            assert len(slide.pyramid.levels) == 2
+        assert "taken for one" in caplog.text
+    else:
+        with pytest.raises(CorruptInput, match=r"mixes 2 .*1\.dcm is no level of the pyramid of .*0\.dcm"):
+            open_series(files)
 
 
 def test_a_level_of_another_shape_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -332,6 +332,40 @@ def test_unsupported_label_does_not_hide_the_slide(tmp_path: Path, caplog: pytes
         assert "label.dcm" in caplog.text
 
 
+@pytest.mark.parametrize("flavor", ["LABEL", "OVERVIEW", "THUMBNAIL"])
+@pytest.mark.parametrize("fault", ["cut off", "size"])
+def test_a_damaged_picture_does_not_take_the_slide_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, flavor: str, fault: str
+) -> None:
+    small = Picture(flavor=flavor, width=TILE, height=TILE, frames=1)
+    small.attributes = {"TotalPixelMatrixColumns": 0} if fault == "size" else {}
+    frames = native_frames(6)
+    files = [
+        save_native(tmp_path / "volume.dcm", Picture(series_uid=small.series_uid), frames),
+        save_native(tmp_path / "small.dcm", small, native_frames(1)),
+    ]
+    if fault == "cut off":
+        files[1].write_bytes(files[1].read_bytes()[:-100])
+    with open_series(files) as slide:
+        assert np.array_equal(slide.tile(0, 2, 0), frames[2])
+        assert not slide.associated
+    assert caplog.text.count("small.dcm") == 1
+
+
+def test_a_label_of_a_billion_tiles(tmp_path: Path) -> None:
+    """Its header costs nothing, and its tiles would take hours."""
+    label = sparse(Picture(16_000, 5_000, 1, flavor="LABEL"), per_frame_groups([(1, 1)]))
+    files = [
+        save_native(tmp_path / "volume.dcm", Picture(series_uid=label.series_uid), native_frames(6)),
+        save_native(tmp_path / "label.dcm", label, native_frames(1, 1)),
+    ]
+    with (
+        open_series(files) as slide,
+        pytest.raises(CorruptInput, match=r"label.dcm has .* in 80000000 tiles; .* limit"),
+    ):
+        slide.associated[ImageFlavor.LABEL].pixels()
+
+
 def test_unknown_compression_is_named(slides: Path) -> None:
     path = slides / "dicom_wsi" / "highdicom" / "sm_image_jpegls_nobot.dcm"
     data = dcmread(path)

@@ -18,9 +18,11 @@ import tifffile
 import wsidicom
 from PIL import Image, ImageCms, JpegImagePlugin
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from skimage.data import immunohistochemistry
 
 from tests.conftest import Run
+from tests.foreign_series import Picture, native_frames, save_native
 from tests.oracles import assert_conformant, frames, images, tiff_tiles
 from tests.test_sources_cytomine import PRIVATE, PUBLIC, Server, encoded, running
 from tests.test_sources_philips import make as philips_slide
@@ -209,6 +211,17 @@ class TestTiles:
         expected = Compression.JPEG_XL if recompress else compression
         assert base.file_meta.TransferSyntaxUID == expected.transfer_syntax
         assert base.LossyImageCompression == ("00" if expected.lossless else "01")
+
+    @pytest.mark.parametrize(
+        ("words", "kept"), [([], True), (["--compression=none"], True), (["--compression=rle"], False)]
+    )
+    def test_tiles_without_compression_get_the_one_that_is_asked_for(
+        self, convert: Convert, tmp_path: Path, words: list[str], kept: bool
+    ) -> None:
+        stored = native_frames(6)
+        base = convert(save_native(tmp_path / "raw.dcm", Picture(), stored), *words, "--spacing=0.0005")["VOLUME"][0]
+        assert base.file_meta.TransferSyntaxUID == (ExplicitVRLittleEndian if kept else RLELossless)
+        np.testing.assert_array_equal(base.pixel_array[:2], stored[:2])  # the others reach beyond the picture
 
     @pytest.mark.parametrize("name", ["label", "overview", "thumbnail"])
     def test_pictures_that_are_left_out(self, convert: Convert, cmu: Path, name: str) -> None:

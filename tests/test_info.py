@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,20 @@ import pydicom
 import pytest
 from click.testing import CliRunner
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
 from tests.dicom_series import KINDS, write_series
-from tests.foreign_series import Picture, native_frames, per_frame_groups, save_native, sparse
+from tests.foreign_series import (
+    Picture,
+    header,
+    jpeg_frames,
+    native_frames,
+    per_frame_groups,
+    save,
+    save_native,
+    sparse,
+)
 from tests.validation.breaking import BASE, LABEL, change, setting
 from wsi_dicom_cli.main import main
 
@@ -110,7 +122,7 @@ def test_nobody_is_named_unless_asked(series: Path) -> None:
     told = said_of(series, "--json")
     assert json.loads(told)["dicom"]["patient"] is None
     for output in (said_of(series), told):
-        for value in ("Miller", "Anna", "MRN", "1951", "SSN", "Elm", "House", "alone"):
+        for value in ("Miller", "Anna", "MRN", "19510203", "1951-02-03", "SSN", "Elm", "House", "alone"):
             assert value not in output
     asked = rows(series, "--patient")
     assert [row for row in asked if row[0] in ("patient", "patient id", "born", "sex", "label text")] == [
@@ -187,7 +199,7 @@ def test_copies_count_once(series: Path) -> None:
     shutil.copy(series / BASE, series / "copy.dcm")
     told = told_of(series)
     assert (told["files"], told["dicom"]["instances"], told["dicom"]["frames"]) == (6, 5, 8)
-    assert "a copy of another of its files" in told["warnings"][0]
+    assert "which has the UID of another of its files" in told["warnings"][0]
 
 
 def test_an_archive(series: Path, tmp_path: Path) -> None:
@@ -216,3 +228,35 @@ def test_values_that_cannot_be_read_are_left_out(series: Path) -> None:
     told = told_of(series)
     assert (told["dicom"]["series_number"], told["dicom"]["place"]["orientation"]) == (None, [])
     assert "PS3.5 6.2" in {finding["clause"] for finding in told["findings"]}
+
+
+@pytest.mark.parametrize("command", ["info", "validate"])
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("", "SERIES is empty"),  # an unset variable of a shell is not the folder where one is
+        ("orthanc+http://user:secret@host:8042/1", "orthanc+http://...: series are read from files"),
+        ("pipe", "pipe is neither a file nor a folder"),  # and would be waited for
+        ("missing.dcm", "is neither a SeriesInstanceUID nor an Orthanc identifier"),
+    ],
+)
+def test_words_that_name_no_slide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, word: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_native(tmp_path / "image.dcm", Picture(), native_frames(6))
+    os.mkfifo("pipe")
+    result = CliRunner().invoke(main, [command, word])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_levels_are_told_as_they_are_read(tmp_path: Path) -> None:
+    """Not as headers tell: by the streams' colours, without what is left out of the slide."""
+    fused = Picture(attributes={"ExtendedDepthOfField": "YES"})
+    lying = Picture(series_uid=fused.series_uid, photometric="RGB")
+    for name, picture in (("fused", fused), ("lying", lying)):
+        save(tmp_path / f"{name}.dcm", header(picture), JPEGBaseline8Bit, encapsulate(jpeg_frames(6)))
+    (level,) = told_of(tmp_path)["levels"]
+    assert (level["frames"], level["photometric"]) == (6, "YBR_FULL_422")

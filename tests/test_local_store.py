@@ -95,7 +95,7 @@ def test_processes_add_and_delete_together(tmp_path: Path) -> None:
     workers = [start(WORKER, root, tmp_path / str(number), "9") for number in range(3)]
     kept = set()
     for worker in workers:
-        output, _ = worker.communicate(timeout=60)
+        output, _ = worker.communicate(timeout=240)
         assert worker.returncode == 0
         assert len(told(output, "stored")) == 9
         assert len(told(output, "deleted")) == 3
@@ -378,7 +378,7 @@ def test_store_that_may_only_be_read(tmp_path: Path, writer_open: bool) -> None:
         Path(name).chmod(0o755)
         root.chmod(0o555)
         reader = start(READER, root, tmp_path / "elsewhere")
-        output, _ = reader.communicate(timeout=60)
+        output, _ = reader.communicate(timeout=240)
         root.chmod(0o755)
         store.close()
     assert reader.returncode == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -182,3 +184,13 @@ def test_jpeg_of_16_bits_is_refused() -> None:
     slide = ArraySlide(np.zeros((1, 1, 1), np.uint16))
     with pytest.raises(CodecError, match="holds 8 bits per sample, not 16"):
         make_plan(slide, PlanOptions(compression=Compression.JPEG), DICOM)
+
+
+def test_absent_tiles_take_room() -> None:
+    """They are written; small ones are larger in JPEG than their pixels are. That decides for BigTIFF."""
+    side, count = 16, 1_000_000
+    slide = ArraySlide(np.zeros((side, side, 3), np.uint8), encoding=STORED["jpeg"])
+    slide.pyramid, slide.sparse, slide.files = Pyramid((Level(side * count, side, side, side),)), True, (Path("a.dcm"),)
+    (level,) = make_plan(slide, PlanOptions(), TIFF).levels
+    assert level.action is Action.COPY
+    assert largest_total(slide, level) > count * len(imagecodecs.jpeg8_encode(np.full((side, side, 3), 200, np.uint8)))

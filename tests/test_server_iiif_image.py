@@ -182,6 +182,7 @@ def test_rotations(rotation, expected):
     assert (request.mirror, request.rotation) == expected
 
 
+@settings(deadline=None)
 @given(
     region=st.tuples(*[st.integers(0, 999), st.integers(0, 699), st.integers(1, 2000), st.integers(1, 2000)]),
     size=st.one_of(

@@ -142,7 +142,7 @@ def test_names_are_escaped_and_long_lists_are_paged(tmp_path, slides):
     assert named.count("/viewer/") == 48  # whether somebody of this name is here is not told either
     for text in (*pages, viewer, manifest):
         assert "Secret" not in text
-        assert "4711" not in text
+        assert "ID-4711" not in text
 
 
 def test_associated_pictures(client, sample, cytomine):

@@ -36,11 +36,11 @@ def test_it_tells_its_address_serves_and_stops_when_interrupted(tmp_path: Path):
             assert server.stdout is not None
             address = server.stdout.readline().strip()
             assert address.startswith("http://127.0.0.1:")
-            answer = httpx.get(address, timeout=20)
+            answer = httpx.get(address, timeout=90)
             assert answer.status_code == 200
             assert "server" not in answer.headers
             server.send_signal(signal.SIGINT)
-            _, errors = server.communicate(timeout=20)
+            _, errors = server.communicate(timeout=90)
         finally:
             server.kill()
     assert server.returncode == 0

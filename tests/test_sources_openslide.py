@@ -296,6 +296,16 @@ def write_vmu(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    "told", ["BitsPerPixel=35\nPixelOrder=RGB", "BitsPerPixel=36\nPixelOrder=BGR", "PixelOrder=RGB"]
+)
+def test_vmu_on_which_openslide_crashes(tmp_path: Path, told: str) -> None:
+    path = write_vmu(tmp_path)
+    path.write_text(path.read_text().replace("BitsPerPixel=36\nPixelOrder=RGB", told))
+    with pytest.raises(CorruptInput, match=r"slide\.vmu: does not tell that its pixels are RGB of 36 bits"):
+        open_slide(path)
+
+
 class TestVmu(SourceContract):
     """OpenSlide gives the upper 8 of 12 bits."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from wsi_dicom.background import background_samples
 from wsi_dicom.codecs.jpeg import check_scan
+from wsi_dicom.codecs.stream_head import bare_tile, stream_head
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import CodecError, CorruptInput
 from wsi_dicom.geometry import FIRST_PLANE, Plane
@@ -30,17 +31,23 @@ class BadTile(NamedTuple):
 class CheckedSlide(SlideBase):
     """Satisfies Slide, over another slide.
 
-    `verify`: stored tiles are decoded before they are given away, and scans checked to be whole. `blank`: a tile that
-    cannot be read becomes background, and is noted in `bad_tiles`; else it raises CorruptInput or CodecError, as the
-    slide does.
+    Stored tiles whose headers do not fit the level are not given away: the broken ones are bad, others are decoded. For
+    `sampled_alike` see `stream_head`, for `anonymous` see `bare_tile`. `verify`: stored tiles are decoded before they
+    are given away, and scans checked to be whole. `blank`: a tile that cannot be read becomes background, and is noted
+    in `bad_tiles`; else it raises CorruptInput or CodecError, as the slide does.
     """
 
-    def __init__(self, slide: Slide, *, verify: bool, blank: bool) -> None:
+    def __init__(
+        self, slide: Slide, *, verify: bool, blank: bool, sampled_alike: bool = False, anonymous: bool = False
+    ) -> None:
         self.name, self.files, self.pyramid, self.metadata = slide.name, slide.files, slide.pyramid, slide.metadata
         self.associated, self.sparse = slide.associated, slide.sparse
         self.background = slide.background
-        self._slide, self._verify, self._blank = slide, verify, blank
+        self._slide, self._verify, self._blank, self._sampled_alike = slide, verify, blank, sampled_alike
+        self._anonymous = anonymous
         self._bad: dict[tuple[int, int, int, Plane], BadTile] = {}
+        self._heads: dict[int, bytes] = {}
+        """By level, what its good streams begin with."""
         self._lock = threading.Lock()
 
     @property
@@ -78,19 +85,20 @@ class CheckedSlide(SlideBase):
             stored = self._slide.encoded_tile(level, column, row, plane)
             if stored is not None and self._verify:
                 self._slide.tile(level, column, row, plane)
-                self._check(stored, level, column, row)
+                self._check_scan(stored, level, column, row)
+            return self._fitting(stored, level, column, row)
         except (CodecError, CorruptInput):
             if not self._blank:
                 raise
             return None  # whoever asked goes on to `tile`
-        return stored
 
     def encoded_row(self, level: int, row: int, plane: Plane = FIRST_PLANE) -> Iterator[EncodedTile | None]:
         column = 0
         if not self._verify:
             try:
                 for stored in self._slide.encoded_row(level, row, plane):
-                    yield None if (level, column, row, plane) in self._bad else stored
+                    bad = self._bad and (level, column, row, plane) in self._bad
+                    yield None if bad else self._fitting(stored, level, column, row)
                     column += 1
             except (CodecError, CorruptInput):
                 if not self._blank:
@@ -102,7 +110,7 @@ class CheckedSlide(SlideBase):
         try:
             stored = self._slide.encoded_tile(level, column, row, plane) if self._verify else None
             if stored is not None:
-                self._check(stored, level, column, row)
+                self._check_scan(stored, level, column, row)
             return self._slide.tile(level, column, row, plane)
         except (CodecError, CorruptInput) as error:
             if not self._blank:
@@ -111,14 +119,39 @@ class CheckedSlide(SlideBase):
                 self._bad[level, column, row, plane] = BadTile(level, column, row, plane, str(error))
         return self._background_tile(level)
 
-    def _check(self, stored: EncodedTile, level: int, column: int, row: int) -> None:
+    def _fitting(self, stored: EncodedTile | None, level: int, column: int, row: int) -> EncodedTile | None:
+        """The tile, if its header is what the level needs. Raises CodecError."""
+        head = self._heads.get(level)
+        if stored is None or (head is not None and stored.data.startswith(head)):
+            return stored
+        grid, alike = self.pyramid.level(level), self._sampled_alike
+        try:
+            bare = bare_tile(stored, anonymous=self._anonymous)
+            head = bare and stream_head(
+                bare, grid.tile_width, grid.tile_height, self.pyramid.pixel_format, sampled_alike=alike
+            )
+        except CodecError as error:
+            area = grid.tile_region(column, row)
+            try:
+                stream_head(stored, area.width, area.height, self.pyramid.pixel_format)
+            except CodecError:
+                raise self._located(error, level, column, row) from error
+            return None  # at the edge, and not padded
+        if head is None:
+            return None
+        self._heads[level] = head
+        return bare
+
+    def _check_scan(self, stored: EncodedTile, level: int, column: int, row: int) -> None:
         """Finds what decoding alone does not. Raises CodecError."""
         if stored.encoding.transfer_syntax == JPEG_BASELINE:
             try:
                 check_scan(stored.data)
             except CodecError as error:
-                where = f"{self.name}: level {level}, tile column {column}, row {row}"
-                raise CodecError(f"{where}: {error}") from error
+                raise self._located(error, level, column, row) from error
+
+    def _located(self, error: CodecError, level: int, column: int, row: int) -> CodecError:
+        return CodecError(f"{self.name}: level {level}, tile column {column}, row {row}: {error}")
 
     def _background_tile(self, level: int) -> Pixels:
         grid, pixel_format = self.pyramid.level(level), self.pyramid.pixel_format

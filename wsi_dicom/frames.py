@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from wsi_dicom.codecs import encode_tile
+from wsi_dicom.codecs.stream_head import bare_tile, stream_head
 from wsi_dicom.decoded_cache import kept_tiles
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import Plane
@@ -125,12 +126,17 @@ def associated_frame(slide: Slide, plan: ConversionPlan, flavor: ImageFlavor) ->
     def encoded() -> bytes:
         return encode_tile(image.pixels(), planned.encoding, plan.quality)
 
-    stored = image.encoded() if planned.action.keeps_tiles else None
+    stored, name = image.encoded() if planned.action.keeps_tiles else None, f"{slide.name}: {flavor.lower()}"
     if stored is None:
         return encoded()
-    if planned.action is Action.RECOMPRESS:
-        return recompress(stored, f"{slide.name}: {flavor.lower()}", encoded)
-    return stored.data
+    try:
+        stored, alike = bare_tile(stored, anonymous=plan.anonymous), plan.sampled_alike
+        size = image.width, image.height
+        if stored is None or stream_head(stored, *size, image.pixel_format, sampled_alike=alike) is None:
+            return encoded()
+    except CodecError as error:
+        raise CodecError(f"{name}: {error}") from error
+    return recompress(stored, name, encoded) if planned.action is Action.RECOMPRESS else stored.data
 
 
 def in_order(

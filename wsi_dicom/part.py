@@ -180,7 +180,7 @@ def _paths(slide: Slide, wanted: str | None) -> tuple[int, ...]:
     if wanted.isdecimal() and len(wanted) < 10 and 1 <= int(wanted) <= count:
         return (int(wanted) - 1,)
     known = ", ".join(identifiers) if identifiers else f"1 to {count}"
-    raise NotFound(f"{slide.name}: has no optical path {wanted}; it has {known}")
+    raise NotFound(f"{slide.name}: has no optical path {wanted}; choose one of {known}")
 
 
 def _focal_planes(slide: Slide, wanted: int | None) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.codecs.compression import Compression
+from wsi_dicom.codecs.jpeg import SAMPLINGS
 from wsi_dicom.codecs.transfer_syntaxes import (
     DEFLATED_IMAGE_FRAME,
     HTJ2K,
@@ -57,7 +58,9 @@ class Container:
     levels become that must lose nothing and cannot be copied.
     Associated images are copied in `associated_syntaxes`, else encoded as `associated_compression`, or, where that is
     None, as levels are. Tile sides are multiples of `tile_multiple`. `planes`: more than one focal plane or optical
-    path. `sparse`: levels without some of their tiles.
+    path. `sparse`: levels without some of their tiles. `sampled_alike`: JPEG tiles of a level are all sampled as its
+    encoding says, in one of the ways that are written. `silent_ycbcr`: JPEG 2000 may hold YCbCr that its streams do not
+    tell of, and few readers of TIFF undo.
     """
 
     name: str
@@ -70,11 +73,27 @@ class Container:
     deepest_bits: int = 16
     planes: bool = True
     sparse: bool = True
+    sampled_alike: bool = False
+    silent_ycbcr: bool = True
 
-    def holds(self, transfer_syntax: str, pixel_format: PixelFormat) -> bool:
+    def holds(self, encoding: Encoding, pixel_format: PixelFormat) -> bool:
         """Whether a level of such pixels can be stored so."""
-        gray = pixel_format.samples == 1
-        return transfer_syntax in self.transfer_syntaxes and not (gray and transfer_syntax in self.colour_only)
+        syntax = encoding.transfer_syntax
+        if syntax not in self.transfer_syntaxes or (pixel_format.samples == 1 and syntax in self.colour_only):
+            return False
+        return self._reads(encoding)
+
+    def holds_picture(self, encoding: Encoding) -> bool:
+        """Whether an associated image can be stored so."""
+        return encoding.transfer_syntax in self.associated_syntaxes and self._reads(encoding)
+
+    def _reads(self, encoding: Encoding) -> bool:
+        """Whether its readers know what the streams do not say themselves."""
+        if encoding.transfer_syntax == JPEG_BASELINE:
+            known = encoding.sampling in (None, encoding.chroma) and encoding.chroma in SAMPLINGS
+            return known or not self.sampled_alike
+        silent = encoding.transfer_syntax in (JPEG_2000, JPEG_2000_LOSSLESS) and "YBR_FULL" in encoding.photometric
+        return self.silent_ycbcr or not silent
 
 
 DICOM = Container("DICOM", KNOWN, KNOWN)
@@ -85,10 +104,11 @@ class PlanOptions:
     """What the user asked for.
 
     `compression` is that of tiles that cannot be copied, or are not compressed yet; None: lossy sources become JPEG,
-    lossless ones stay lossless. `sampling` is that of chroma in new
-    JPEG tiles (see Encoding); None: as in the source's, else 4:2:0. `reencode`: copy nothing. `tile_width` and
-    `tile_height` None: the source's. `levels` bounds their number. `repaint`: absent tiles are written, in the
-    background's colour. `verify`: decode every tile that is copied. `left_out` are pictures that are not to be written.
+    lossless ones stay lossless. `sampling` is that of chroma in new JPEG tiles (see Encoding); None: as in the
+    source's, else 4:2:0. `reencode`: copy nothing. `tile_width` and `tile_height` None: the source's. `levels` bounds
+    their number. `repaint`: absent tiles are written, in the background's colour. `verify`: decode every tile that is
+    copied. `left_out` are pictures that are not to be written. `anonymous`: JPEG streams that are copied lose comments
+    and application data, which may name places and people.
     """
 
     pyramid: bool = False
@@ -103,6 +123,7 @@ class PlanOptions:
     repaint: bool = False
     verify: bool = False
     left_out: frozenset[ImageFlavor] = frozenset()
+    anonymous: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
@@ -117,6 +138,10 @@ class PlanOptions:
         """Whether tiles that are stored so may stay as they are."""
         packs = stored.transfer_syntax in NATIVE and self.compression not in (None, Compression.NONE)
         return not self.reencode and not packs
+
+    def recompresses(self, stored: Encoding) -> bool:
+        """Whether tiles that are stored so are packed without loss."""
+        return self.compression is Compression.JPEG_XL_RECOMPRESS and stored.transfer_syntax == JPEG_BASELINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +177,8 @@ class ConversionPlan:
     associated: Mapping[ImageFlavor, AssociatedPlan] = field(default_factory=dict)
     planes: tuple[Plane, ...] = (FIRST_PLANE,)
     verify: bool = False
+    sampled_alike: bool = False
+    anonymous: bool = False
 
     @property
     def tile_count(self) -> int:
@@ -192,6 +219,10 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
             f"{slide.name}: has {slide.pyramid.focal_planes} focal planes of {slide.pyramid.optical_paths} optical "
             f"paths; {container.name} holds one plane: choose it with --focal-plane and --optical-path, or --flavor ome"
         )
+    if options.compression is not None and options.compression.transfer_syntax not in container.transfer_syntaxes:
+        raise CodecError(
+            f"{slide.name}: {container.name} does not hold {options.compression}; choose another compression"
+        )
     if bits > container.deepest_bits:
         raise UnsupportedFormat(
             f"{slide.name}: has {bits} bits a sample; {container.name} holds {container.deepest_bits}: choose --flavor "
@@ -215,7 +246,13 @@ def make_plan(slide: Slide, options: PlanOptions, container: Container) -> Conve
         },
         planes=planes,
         verify=options.verify,
+        sampled_alike=container.sampled_alike,
+        anonymous=options.anonymous,
     )
+
+
+_ENCODED_HEAD: Final = 4096
+"""Upper bound of what a new stream has beside its pixels."""
 
 
 def largest_total(slide: Slide, level: LevelPlan) -> int:
@@ -225,11 +262,12 @@ def largest_total(slide: Slide, level: LevelPlan) -> int:
         return raw
     if not level.action.keeps_tiles:
         # noise may grow a little, and streams have headers
-        return raw + raw // 4 + len(slide.pyramid.planes) * level.output.tile_count * 4096
+        return raw + raw // 4 + len(slide.pyramid.planes) * level.output.tile_count * _ENCODED_HEAD
     if not slide.files:  # what a server will send is not known before
         return raw + raw // 4
     # a tile that turns out to be missing is encoded, and may then be larger than the stored ones
-    return slide.stored_bytes(level.source_level) + raw // 20
+    blank = _ENCODED_HEAD * len(slide.pyramid.planes) * level.output.tile_count if slide.sparse else 0
+    return slide.stored_bytes(level.source_level) + raw // 20 + (0 if level.sparse else blank)
 
 
 def raw_bytes(slide: Slide, level: LevelPlan) -> int:
@@ -268,9 +306,9 @@ def _plan_level(slide: Slide, number: int, options: PlanOptions, container: Cont
     output = _output_level(source, options, container)
     stored = slide.encoding(number)
     if stored is not None and output == source and options.copies(stored):
-        if options.compression is Compression.JPEG_XL_RECOMPRESS and stored.transfer_syntax == JPEG_BASELINE:
+        if options.recompresses(stored):
             return LevelPlan(source, Action.RECOMPRESS, recompressed(stored), number, sparse)
-        if container.holds(stored.transfer_syntax, slide.pyramid.pixel_format):
+        if container.holds(stored, slide.pyramid.pixel_format):
             return LevelPlan(source, Action.COPY, stored, number, sparse)
     # a strip is no tile, unless it may be copied
     if stored is None and _is_strip(source):
@@ -317,10 +355,9 @@ def _derived_levels(slide: Slide, base: LevelPlan, options: PlanOptions, contain
 def _plan_associated(name: str, image: AssociatedImage, options: PlanOptions, container: Container) -> AssociatedPlan:
     stored, compression = image.encoded(), container.associated_compression or options.compression
     if stored is not None and options.copies(stored.encoding):
-        jpeg = stored.encoding.transfer_syntax == JPEG_BASELINE
-        if options.compression is Compression.JPEG_XL_RECOMPRESS and jpeg:
+        if options.recompresses(stored.encoding):
             return AssociatedPlan(Action.RECOMPRESS, recompressed(stored.encoding))
-        if stored.encoding.transfer_syntax in container.associated_syntaxes:
+        if container.holds_picture(stored.encoding):
             return AssociatedPlan(Action.COPY, stored.encoding)
     lossless = image.lossy_method is None
     encoding = _new_encoding(name, image.pixel_format, lossless, replace(options, compression=compression), container)
@@ -341,12 +378,14 @@ def _new_encoding(
         compression = container.lossless if lossless or pixel_format.bits > 8 else Compression.JPEG
     elif compression is Compression.JPEG_XL_RECOMPRESS and lossless:
         compression = Compression.JPEG_XL
-    if not container.holds(compression.transfer_syntax, pixel_format):
-        what = f"gray in {compression}" if pixel_format.samples == 1 else compression
-        raise CodecError(f"{name}: {container.name} does not hold {what}; choose another compression")
     try:
         encoding = codec_for(compression.transfer_syntax).encoding(pixel_format, lossless=compression.lossless)
     except CodecError as error:
         raise CodecError(f"{name}: {error}; choose another compression") from error
-    sampling = options.sampling or (stored.sampling if stored is not None else None)
-    return replace(encoding, sampling=sampling)
+    if not container.holds(encoding, pixel_format):
+        what = f"gray in {compression}" if pixel_format.samples == 1 else compression
+        raise CodecError(f"{name}: {container.name} does not hold {what}; choose another compression")
+    if options.sampling is not None:
+        return replace(encoding, sampling=options.sampling)
+    known = stored is not None and stored.sampling in SAMPLINGS
+    return replace(encoding, sampling=stored.sampling) if stored is not None and known else encoding

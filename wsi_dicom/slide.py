@@ -42,6 +42,11 @@ class Encoding:
     """How many luma samples share a chroma sample, across and down, in a level's JPEG streams: what is encoded to stand
     beside them is sampled alike."""
 
+    @property
+    def chroma(self) -> tuple[int, int]:
+        """`sampling` of new JPEG streams: where it is not known, YCbCr is stored as scanners do."""
+        return (self.sampling or (2, 2)) if self.photometric.startswith("YBR") else (1, 1)
+
 
 class EncodedTile(NamedTuple):
     """One tile as stored: a complete stream that decodes on its own, and how it is encoded."""

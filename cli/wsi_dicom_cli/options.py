@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from wsi_dicom import __version__
 from wsi_dicom_cli.log import show_all_of_log
@@ -27,6 +28,18 @@ def together(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated]
         return command
 
     return decorate
+
+
+def asked_for(given: Mapping[str, Any]) -> dict[str, str]:
+    """What the command line has itself, and does not switch off: parameters by name, each as users spell it."""
+    context = click.get_current_context()
+    return {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name
+        and given.get(parameter.name)
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }
 
 
 def store_option(command: Decorated) -> Decorated:

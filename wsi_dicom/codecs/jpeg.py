@@ -17,8 +17,9 @@ from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import PixelFormat
 from wsi_dicom.slide import EncodedTile, Encoding, Pixels
 
-_SUBSAMPLING: Final = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}
-
+_SUBSAMPLING: Final = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411"}
+SAMPLINGS: Final = frozenset(_SUBSAMPLING)
+"""Those of chroma (see Encoding) that are written."""
 
 _NOISE: Final = bytes(number * 89 % 255 for number in range(1, 512))
 """Without FF, which would begin a marker."""
@@ -76,7 +77,7 @@ class JpegCodec:
         if pixels.shape[2] == 3 and encoding.photometric == "RGB":  # libjpeg then writes APP14 with transform 0
             options = {"colorspace": "RGB", "outcolorspace": "RGB"}
         elif pixels.shape[2] == 3:
-            options = {"subsampling": _SUBSAMPLING.get(encoding.sampling or (2, 2), "420")}
+            options = {"subsampling": _SUBSAMPLING.get(encoding.chroma, "420")}
         if lossless:
             options |= {"lossless": True, "predictor": 1, "bitspersample": 8 * pixels.itemsize}
         try:

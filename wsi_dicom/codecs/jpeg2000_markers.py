@@ -66,6 +66,12 @@ def _codestream(data: bytes) -> tuple[int, int]:
     raise CodecError("broken JP2 file: no codestream in it")
 
 
+def bare(data: bytes) -> bytes:
+    """The codestream without the JP2 file that may be around it. Raises CodecError."""
+    begin, end = _codestream(data)
+    return data[begin:end] if begin else data
+
+
 def parse_header(data: bytes, *, signed: bool = False) -> Jpeg2000Header:
     """Raises CodecError when this is no JPEG 2000, is broken, or has components of unlike numbers.
 

@@ -77,4 +77,6 @@ def restore(stream: bytes, largest: int) -> bytes:
 
 
 def _as_jpeg(encoding: Encoding) -> Encoding:
-    return Encoding(JPEG_BASELINE, encoding.photometric, encoding.sampling)
+    """Sampled as the level's, unless libjxl does not hold that: it knows chroma of half the width, not of a quarter."""
+    held = encoding.sampling is not None and max(encoding.sampling) <= 2
+    return Encoding(JPEG_BASELINE, encoding.photometric, encoding.sampling if held else None)

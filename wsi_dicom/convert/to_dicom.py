@@ -103,7 +103,7 @@ def dicomize(
         logger.info("%s: %s", slide.name, plan)
         # libjxl takes no broken stream: whether it is broken must be known before
         verify = plan.verify or any(level.action is Action.RECOMPRESS for level in plan.levels)
-        checked = CheckedSlide(slide, verify=verify, blank=options.blank_bad_tiles)
+        checked = CheckedSlide(slide, verify=verify, blank=options.blank_bad_tiles, anonymous=plan.anonymous)
         writer = SeriesWriter(
             folder,
             checked,
@@ -188,7 +188,8 @@ def _plan_options(options: DicomizeOptions) -> PlanOptions:
     """A label or overview shows what is written on the glass: de-identified series go without."""
     if options.deidentify is None:
         return options.plan
-    return replace(options.plan, left_out=options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW})
+    left_out = options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW}
+    return replace(options.plan, left_out=left_out, anonymous=True)
 
 
 def _attributes(slide: Slide, options: DicomizeOptions) -> Dataset:

@@ -60,20 +60,20 @@ def slide_to_picture(
     planes), OutOfBounds, NotFound, InvalidRequest (too large), StoreError.
     """
     region = options.part.region and region_on_level(slide, options.part.region, options.part.level)
-    whole_levels = part_of(slide, replace(options.part, region=None))
-    checked = CheckedSlide(whole_levels, verify=options.verify, blank=options.blank_bad_tiles)
-    region = region or checked.pyramid.base.bounds
-    _check_planes(checked)
-    _check_size(checked, region, options.format)
+    checked = CheckedSlide(slide, verify=options.verify, blank=options.blank_bad_tiles)
+    levels = part_of(checked, replace(options.part, region=None))
+    region = region or levels.pyramid.base.bounds
+    _check_planes(levels)
+    _check_size(levels, region, options.format)
     with staged_file(output, slide.files) as staged:
         data = encode_picture(
-            _pixels(checked, region, options.threads, observer),
+            _pixels(levels, region, options.threads, observer),
             options.format,
             jpeg_quality=options.quality,
             webp_quality=options.quality,
             window=slide.metadata.window,
             icc_profile=slide.metadata.icc_profile,
-            spacing=checked.pyramid.spacing,
+            spacing=levels.pyramid.spacing,
         )
         try:
             staged.write_bytes(data)

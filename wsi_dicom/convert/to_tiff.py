@@ -64,21 +64,38 @@ def dicom_to_tiff(slide: Slide, output: Path, options: TiffOptions, observer: Ob
     Raises CorruptInput, CodecError, UnsupportedFormat, OutOfBounds, NotFound, InvalidRequest, StoreError.
     """
     flavor = flavor_of(options.flavor)
-    checked = CheckedSlide(part_of(slide, options.part), verify=options.plan.verify, blank=options.blank_bad_tiles)
-    plan = make_plan(checked, _plan_options(options), flavor.container)
+    checked = CheckedSlide(
+        slide,
+        verify=options.plan.verify,
+        blank=options.blank_bad_tiles,
+        sampled_alike=flavor.container.sampled_alike,
+        anonymous=options.deidentify,
+    )
+    part = part_of(checked, options.part)  # of the checked one: bad tiles are told by where they are in the slide
+    plan = make_plan(part, _plan_options(options), flavor.container)
     logger.info("%s: %s", slide.name, plan)
-    subject = TiffSubject(checked, plan, anonymous=options.deidentify)
-    total = sum(largest_total(checked, level) for level in plan.levels)
+    subject = TiffSubject(part, plan, anonymous=options.deidentify)
+    total = sum(largest_total(part, level) for level in plan.levels) + _beside_levels(subject)
     big = options.big is BigTiff.YES or (options.big is BigTiff.AUTO and total > CLASSIC_LIMIT)
     with ExitStack() as stack:
         staged = stack.enter_context(staged_file(output, slide.files))
         writer = stack.enter_context(TiffWriter(staged, big=big, software=SOFTWARE, acquired=subject.acquired))
-        carry_out(checked, plan, flavor.add_pages(writer, subject), options.threads, staged.parent, observer)
+        carry_out(part, plan, flavor.add_pages(writer, subject), options.threads, staged.parent, observer)
     return TiffWritten(plan, checked.bad_tiles)
+
+
+def _beside_levels(subject: TiffSubject) -> int:
+    """Upper bound of the bytes of associated images and of the colour profile, which every page has."""
+    slide, plan = subject.slide, subject.plan
+    images = [slide.associated[flavor] for flavor in plan.associated]
+    raw = sum(image.width * image.height * image.pixel_format.bytes_per_pixel for image in images)
+    pages = len(plan.planes) * len(plan.levels) + len(images)
+    return 2 * raw + pages * len(slide.metadata.icc_profile or b"")
 
 
 def _plan_options(options: TiffOptions) -> PlanOptions:
     """A label or overview shows what is written on the glass."""
     if not options.deidentify:
         return options.plan
-    return replace(options.plan, left_out=options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW})
+    left_out = options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW}
+    return replace(options.plan, left_out=left_out, anonymous=True)

@@ -48,7 +48,7 @@ class ImageFrames:
         self._reader = open_body(image).frames
         self._samples, self._window = image.samples, image.window
         self.frames, self.level, self.lossy = image.frames, image.level, image.lossy
-        self.encoding = stored_encoding(instance, image.encoding, self._reader)
+        self.encoding = stored_encoding(instance, image.encoding, self._reader, image.frames)
         self.pixel_format = PixelFormat(image.pixel_format.samples, 8)
         self.stored_bytes = self._reader.stored_bytes
         has_groups = self.gray and instance.sop_class_uid != VL_WHOLE_SLIDE

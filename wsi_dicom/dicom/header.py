@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
@@ -27,9 +28,16 @@ from wsi_dicom.errors import CorruptInput, NotFound, StoreError
 PER_FRAME_FUNCTIONAL_GROUPS: Final = 0x52009230
 
 _LARGEST_HEADER: Final = 64 << 20
+_LARGEST_SEQUENCES: Final = 16 << 20
+_MOST_ITEMS: Final = 1 << 16
+"""Of all sequences of a header. pydicom takes 0.1 ms and 1 KiB for an item, however empty (measured)."""
+_LEAST_READ: Final = 512
+"""What any read counts for: pydicom keeps some hundred bytes for an element of eight."""
 
 _LARGEST_PRIVATE: Final = 1 << 16
 """Bytes of a private element that is read. Some hold whole pictures, and nobody asks for any."""
+
+_ITEM_TAGS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # as the two byte orders have it
 
 _MALFORMED: Final = (
     AttributeError,
@@ -92,14 +100,16 @@ class Instance:
 
 
 class _BoundedReader(io.BufferedReader):
-    """Refuses to read more than a header may hold, whatever length an element claims to have."""
+    """Refuses to read more than a header may hold, whatever length an element claims, or number of elements it has."""
 
     left = _LARGEST_HEADER
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0 or size > self.left:
-            raise CorruptInput(f"{self.name} has a header of more than {_LARGEST_HEADER >> 20} MiB")
-        self.left -= size
+            raise CorruptInput(
+                f"{self.name} has a header of more than {_LARGEST_HEADER >> 20} MiB, or of tiny elements"
+            )
+        self.left -= max(size, _LEAST_READ)
         return super().read(size)
 
 
@@ -111,6 +121,8 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except OSError as error:
+        if isinstance(error.__cause__, CorruptInput):  # in pydicom's words
+            raise error.__cause__ from None
         if error.errno is None:  # not the system's word: pydicom's, of a file that ends too early
             raise CorruptInput(f"{path} is not a readable DICOM file: {error}") from error
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -134,6 +146,7 @@ def read_instance(path: Path) -> Instance:
                     header, end = _read_header(inflating, syntax)
             else:
                 header, end = _read_header(file, syntax)
+            _check_sequences(header, path)
             header.file_meta = FileMetaDataset(meta)
         return Instance(
             path=path,
@@ -171,7 +184,9 @@ def integer(instance: Instance, keyword: str, default: int | None = None, *, low
         if default is None:
             raise CorruptInput(f"{instance.path} has no {keyword}")
         return default
-    if not low <= int(value) <= high:
+    if not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+        raise CorruptInput(f"{instance.path} has {keyword} {str(value)[:40]}, which is no whole number")
+    if not low <= value <= high:
         raise CorruptInput(f"{instance.path} has {keyword} {value}, which is not between {low} and {high}")
     return int(value)
 
@@ -205,6 +220,18 @@ def _read_header(file: _BoundedReader, syntax: str) -> tuple[Dataset, int]:
             read_dataset(
                 file, implicit_vr, not big_endian, stop_when=_stops, parent_encoding=header.original_character_set
             )
+        )
+
+
+def _check_sequences(header: Dataset, path: Path) -> None:
+    """Raises CorruptInput for too many items, or bytes, in sequences that pydicom keeps to parse them when asked."""
+    raw = [element.value for element in map(header.get_item, header.keys()) if isinstance(element, RawDataElement)]
+    sequences = [value for value in raw if isinstance(value, bytes) and value.startswith(_ITEM_TAGS)]
+    items = sum(value.count(value[:4]) for value in sequences)
+    if items > _MOST_ITEMS or sum(map(len, sequences)) > _LARGEST_SEQUENCES:
+        raise CorruptInput(
+            f"{path} has sequences of {items} items in {sum(map(len, sequences))} bytes in its header; {_MOST_ITEMS} "
+            f"items and {_LARGEST_SEQUENCES >> 20} MiB are the limits"
         )
 
 

@@ -49,7 +49,7 @@ def group_levels(images: Sequence[ImageAttributes], series_uid: str) -> list[lis
                     f"{stack[0].instance.path} and {stacks[0][0].instance.path} show {stack[0].level.width} x "
                     f"{stack[0].level.height} pixels in different tiles or encodings, which is not supported"
                 )
-    check_levels([stacks[0][0] for stacks in levels], series_uid)
+    check_levels([stack[0] for stacks in levels for stack in stacks], series_uid)
     return levels
 
 
@@ -141,17 +141,29 @@ def _stack_tiling(parts: Stack, positions: Sequence[FramePositions | None]) -> T
             raise CorruptInput(f"{name}: some instances of its concatenation tell no tile positions")
         focal_planes = FocalPlanes(first.focal_planes, _origin_um(first), first.focal_spacing_um)
         return sparse_tiling(first.level, told, optical_paths, name, focal_planes)
+    if not (first.tiled_full or first.level.tile_count == 1):
+        logger.warning(
+            "%s: nothing tells where its frames lie, they are taken for TILED_FULL", first.instance.sop_instance_uid
+        )
     full = FullTiling(first.level, first.focal_planes, optical_paths)
     frames = sum(part.frames for part in parts)
     if frames == first.level.tile_count * first.focal_planes:
         # Optical paths may be described that this picture does not show.
         return replace(full, optical_paths=1)
+    if frames == replace(full, optical_paths=_counted_paths(first)).frames:
+        return replace(full, optical_paths=_counted_paths(first))
     if frames != full.frames:
         raise CorruptInput(
             f"{name} has {frames} frames where {first.level.columns} x {first.level.rows} tiles, {first.focal_planes} "
             f"focal planes and {optical_paths} optical paths need {full.frames}"
         )
     return full
+
+
+def _counted_paths(image: ImageAttributes) -> int:
+    """Number of Optical Paths, which counts for images that do not describe all of theirs (PS3.3 C.8.12.4)."""
+    with reading(image.instance.path):
+        return max(1, int(image.instance.header.get("NumberOfOpticalPaths") or 1))
 
 
 @dataclass(frozen=True)
@@ -240,6 +252,7 @@ def _paths_shown(
     if told:
         yield from ((int(index), described[index]) for index in np.unique(np.concatenate(told)))
     elif tiling.optical_paths > 1:
-        yield from enumerate(described)
+        unnamed = (f"unnamed {number}" for number in range(len(described), tiling.optical_paths))
+        yield from enumerate((*described, *unnamed))
     else:
         yield 0, image.shared_path or described[0]

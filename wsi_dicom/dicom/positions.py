@@ -136,19 +136,25 @@ def read_positions(
     """Reads the per-frame functional groups that `walker` stands at. Raises CorruptInput.
 
     `encoding` is that of the data set's texts, by Python's name. A frame that names no optical path has the shared one,
-    else the first.
+    else the first. Where none is described, all frames may name one all the same.
     """
     columns, rows, paths, depths = array("q"), array("q"), array("q"), array("d")
     signed_long = struct.Struct(walker.byte_order + "i")
-    path_index = {identifier.encode(encoding, "replace"): index for index, identifier in enumerate(path_identifiers)}
+    path_index = {
+        identifier.encode(encoding, "replace").strip(): index for index, identifier in enumerate(path_identifiers)
+    }
     unnamed = path_identifiers.index(shared_path) if shared_path in path_identifiers else 0
     for number, found in enumerate(frame_values(walker, length), start=1):
         try:
             columns.append(signed_long.unpack(found[COLUMN_POSITION])[0])
             rows.append(signed_long.unpack(found[ROW_POSITION])[0])
             depths.append(float(found.get(Z_OFFSET, b"").strip(b" \0") or 0))
-            identifier = found.get(OPTICAL_PATH_IDENTIFIER)
-            paths.append(unnamed if identifier is None else path_index[identifier.strip(b" \0")])
+            if (stored := found.get(OPTICAL_PATH_IDENTIFIER)) is None:
+                paths.append(unnamed)
+                continue
+            identifier = stored.strip(b" \0")
+            path_index = path_index or {identifier: 0}
+            paths.append(path_index[identifier])
         except (KeyError, ValueError, struct.error) as error:
             raise CorruptInput(
                 f"{name}: frame {number} tells no valid tile position or optical path ({error})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from wsi_dicom.dicom.header import reading, text
@@ -23,20 +23,20 @@ _TURNED: Final = 0.01
 def check_levels(levels: Sequence[ImageAttributes], series_uid: str) -> None:
     """Given an image of each level, finest first, logs what they contradict each other in.
 
-    Raises CorruptInput for levels of different slides.
+    One contradiction may be a slip of the writer's; two are another place. Raises CorruptInput for that, and for levels
+    of different slides.
     """
-    _check_frames_of_reference(levels, series_uid)
-    base, found = _place(levels[0]), []
+    base, found = levels[0], []
+    for keyword, what in (("FrameOfReferenceUID", "frames of reference"), ("PyramidUID", "pyramids")):
+        _check_one(levels, keyword, what, series_uid)
     for image in levels[1:]:
-        place, name = _place(image), image.instance.sop_instance_uid
-        if not _has_shape_of(image, levels[0]):
-            found.append(f"{name} has another shape")
-        if any(abs(a - b) > _TURNED for a, b in zip(base[2:], place[2:], strict=False)):
-            found.append(f"{name} is turned otherwise")
-        pixel = max(image.spacing) if image.spacing is not None else 0.0
-        apart = max((abs(a - b) for a, b in zip(base[:2], place[:2], strict=False)), default=0.0)
-        if apart > max(pixel, _APART_MM):
-            found.append(f"{name} begins {apart:.3g} mm off")
+        elsewhere = list(_contradictions(image, base))
+        if len(elsewhere) > 1:
+            raise CorruptInput(
+                f"{image.instance.path} shows another place than {base.instance.path} of the same series: it "
+                f"{' and '.join(elsewhere)}; give each a folder of its own"
+            )
+        found += [f"{image.instance.sop_instance_uid} {each}" for each in (*elsewhere, *_turned(image, base))]
     if found:
         logger.warning("series %s: taken for the same place as the finest level: %s", series_uid, "; ".join(found))
 
@@ -66,19 +66,38 @@ def _is_level(thumbnail: ImageAttributes, base: ImageAttributes, coarsest: Image
     return resampled and coarsest.level.tile_count > 1
 
 
-def _check_frames_of_reference(levels: Sequence[ImageAttributes], series_uid: str) -> None:
-    """One slide has one; where only the UIDs differ, the sizes must tell that the levels show the same."""
+def _check_one(levels: Sequence[ImageAttributes], keyword: str, what: str, series_uid: str) -> None:
+    """One pyramid has one UID; where only the UIDs differ, the sizes must tell that the levels show the same."""
     base = levels[0]
-    uids = {_told(image, "FrameOfReferenceUID") for image in levels}
-    if len(uids) == 1:
+    uids = {_told(image, keyword) for image in levels} - {""}
+    if len(uids) < 2:
         return
     for image in levels:
-        if not _has_shape_of(image, base):
+        if any(_contradictions(image, base)):
             raise CorruptInput(
-                f"series {series_uid} mixes {len(uids)} frames of reference, and {image.instance.path} is no level of "
+                f"series {series_uid} mixes {len(uids)} {what}, and {image.instance.path} is no level of "
                 f"the pyramid of {base.instance.path}; give each slide a series of its own"
             )
-    logger.warning("series %s: its levels have %d frames of reference, taken for one", series_uid, len(uids))
+    logger.warning("series %s: its levels have %d %s, taken for one", series_uid, len(uids), what)
+
+
+def _contradictions(image: ImageAttributes, base: ImageAttributes) -> Iterator[str]:
+    """What tells that an image is no level of a pyramid: shape, scale, origin."""
+    if not _has_shape_of(image, base):
+        yield "has another shape"
+    elif image.spacing is not None and base.spacing is not None:
+        told, due = image.spacing.x_mm / base.spacing.x_mm, base.level.width / image.level.width
+        if abs(told / due - 1) > _SLACK + 1 / image.level.width:
+            yield f"has pixels {told:.3g} times as large where its size tells {due:.3g}"
+    pixel = max(image.spacing) if image.spacing is not None else 0.0
+    apart = max((abs(a - b) for a, b in zip(_place(base)[:2], _place(image)[:2], strict=False)), default=0.0)
+    if apart > max(pixel, _APART_MM):
+        yield f"begins {apart:.3g} mm off"
+
+
+def _turned(image: ImageAttributes, base: ImageAttributes) -> Iterator[str]:
+    if any(abs(a - b) > _TURNED for a, b in zip(_place(base)[2:], _place(image)[2:], strict=False)):
+        yield "is turned otherwise"
 
 
 def _has_shape_of(image: ImageAttributes, base: ImageAttributes) -> bool:

@@ -29,8 +29,8 @@ class StoredSamples:
     """What one pixel is: `stored` as a codec gives it, with `bits` of significance, and `pixel_format` as we show it.
 
     `table` tells what becomes of each stored number: shape (2 ** stored.bits, 1), or (.., 3) for a palette. None when
-    the numbers stay. `ycbcr`: the codec gives luma and chroma. A gray of 8 bits or more becomes `slope` times the
-    stored number plus `intercept`, also where there is no table; `inverted`: it was MONOCHROME1. `numbers` are the
+    the numbers stay. `ycbcr`: the codec gives luma and chroma. A gray of 8 bits or more is the stored number plus
+    `intercept`, or, if it was MONOCHROME1 and so is `inverted`, `intercept` less the stored number. `numbers` are the
     stored numbers, signed or not, that each content of the stored bits stands for.
     """
 
@@ -39,8 +39,7 @@ class StoredSamples:
     pixel_format: PixelFormat
     numbers: NDArray[np.int64] = field(repr=False, compare=False)
     ycbcr: bool = False
-    slope: float = 1.0
-    intercept: float = 0.0
+    intercept: int = 0
     inverted: bool = False
     table: NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
@@ -52,8 +51,8 @@ class StoredSamples:
     def pixels(self, decoded: Pixels) -> Pixels:
         """Shape (height, width, 1 or 3), of `pixel_format`, from what a codec gives.
 
-        Signed numbers have half of their range added, unless the modality's rescale makes them positive; fewer than 8
-        bits are spread over the range of 8; 9 to 15 bits keep their values in 16; MONOCHROME1 is inverted.
+        Signed numbers have half of their range added; fewer than 8 bits are spread over the range of 8; 9 to 15 bits
+        keep their values in 16; MONOCHROME1 is inverted.
         """
         if self.table is not None and self.table.shape[1] == 3:
             return self.table.take(decoded[:, :, 0], axis=0)
@@ -89,7 +88,9 @@ def read_samples(instance: Instance, encoding: Encoding) -> StoredSamples:
         return StoredSamples(stored, bits, PixelFormat(3, 8), numbers, table=table)
     shown = PixelFormat(samples, 8 if bits <= 8 else 16)
     inverted = photometric == "MONOCHROME1"
-    slope, intercept = _scale(instance.header, bits, signed, inverted)
+    intercept = 1 << bits - 1 if signed else 0
+    if inverted:
+        intercept = (1 << bits) - 1 - intercept
     as_they_are = shown == stored and highest == bits - 1 >= 7 and not signed and not inverted
     return StoredSamples(
         stored,
@@ -97,10 +98,9 @@ def read_samples(instance: Instance, encoding: Encoding) -> StoredSamples:
         shown,
         numbers,
         is_decoded_to_ycbcr(encoding),
-        slope,
         intercept,
         inverted,
-        None if as_they_are else _shown(numbers * slope + intercept, bits)[:, np.newaxis],
+        None if as_they_are else _shown((-numbers if inverted else numbers) + intercept, bits)[:, np.newaxis],
     )
 
 
@@ -128,24 +128,7 @@ def _numbers(allocated: int, bits: int, lowest: int, signed: bool) -> NDArray[np
     return numbers
 
 
-def _shown(values: NDArray[np.floating[Any]], bits: int) -> NDArray[Any]:
+def _shown(values: NDArray[np.int64], bits: int) -> NDArray[Any]:
     """Fewer than 8 bits spread over the range of 8."""
-    if bits < 8:
-        values = values * 255 / ((1 << bits) - 1)
-    shown: NDArray[Any] = np.rint(values).astype(np.uint8 if bits <= 8 else np.uint16)
-    return shown
-
-
-def _scale(header: Dataset, bits: int, signed: bool, inverted: bool) -> tuple[float, float]:
-    """Slope and intercept that make stored numbers positive, white being the largest.
-
-    Signed ones become so by the modality's rescale, if it can, else by half their range.
-    """
-    slope, intercept, white = 1.0, 0.0, (1 << bits) - 1
-    if signed:
-        half = 1 << bits - 1
-        slope, intercept = modality_rescale(header) or (1.0, 0.0)
-        ends = intercept - slope * half, intercept + slope * (half - 1)
-        if not 0 <= min(ends) <= max(ends) <= white:
-            slope, intercept = 1.0, half
-    return (-slope, white - intercept) if inverted else (slope, intercept)
+    spread = np.rint(values * 255 / ((1 << bits) - 1)) if bits < 8 else values
+    return spread.astype(np.uint8 if bits <= 8 else np.uint16)

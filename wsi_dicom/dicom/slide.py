@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate, groupby, repeat
 from pathlib import Path
@@ -27,7 +28,7 @@ from wsi_dicom.dicom.provenance import read_metadata
 from wsi_dicom.dicom.same_place import find_apex
 from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat
-from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid
+from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Pyramid, Region
 from wsi_dicom.metadata import LossyStep
 from wsi_dicom.slide import WHITE, AssociatedImage, EncodedTile, Encoding, ImageFlavor, Pixels, SlideBase
 
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 Color: TypeAlias = tuple[int, int, int]
 
 _LARGEST_ASSOCIATED: Final = 256 << 20
+_MOST_ASSOCIATED_TILES: Final = 1 << 16
 
 
 class _Picture:
@@ -54,12 +56,16 @@ class _Picture:
         self.stored_bytes = sum(reader.stored_bytes for reader in self._readers)
         self._first_frames = (0, *accumulate(part.frames for part in parts))  # and how many there are
         self.tiling = level_tiling(stacks, [[body.positions for body in stack] for stack in bodies])
-        self.encoding = stored_encoding(first.instance, first.encoding, self._readers[0])
+        self.encoding = stored_encoding(first.instance, first.encoding, self._readers[0], first.frames)
         self._samples = first.samples
         # A stream of 12 bits may stand only in an image of 12 bits, which the standard does not allow any more.
         whole = first.samples.bits == first.samples.stored.bits or self.encoding.transfer_syntax in NATIVE
         self.copied_encoding = self.encoding if whole and first.samples.copied else None
         self._absent_pixel = background_samples(background or first.absent_color or WHITE, first.pixel_format)
+
+    @property
+    def frames(self) -> int:
+        return self._first_frames[-1]
 
     @property
     def planes(self) -> tuple[int, int]:
@@ -111,9 +117,21 @@ class _Picture:
         data = self.read(column, row, plane)
         if data is None:
             return np.tile(self._absent_pixel, (level.tile_height, level.tile_width, 1))
-        codec = codec_for(self.encoding.transfer_syntax)
-        tile = EncodedTile(data, self.encoding)
-        return samples.pixels(codec.decode(tile, level.tile_width, level.tile_height, samples.stored))
+        return samples.pixels(self._decoded(EncodedTile(data, self.encoding), level.tile_region(column, row)))
+
+    def _decoded(self, tile: EncodedTile, area: Region) -> Pixels:
+        """The whole tile. One at the edge may be stored without padding: its last pixels are then repeated."""
+        level, stored, codec = self.level, self._samples.stored, codec_for(self.encoding.transfer_syntax)
+        try:
+            return codec.decode(tile, level.tile_width, level.tile_height, stored)
+        except CodecError:
+            right, below = level.tile_width - area.width, level.tile_height - area.height
+            if not (right or below):
+                raise
+            with suppress(CodecError):
+                pixels = codec.decode(tile, area.width, area.height, stored)
+                return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
+            raise
 
 
 class _Associated:
@@ -135,10 +153,12 @@ class _Associated:
 
     def pixels(self) -> Pixels:
         level, samples = self._picture.level, self.pixel_format.samples
-        if self.width * self.height * self.pixel_format.bytes_per_pixel > _LARGEST_ASSOCIATED:
+        size = self.width * self.height * self.pixel_format.bytes_per_pixel
+        if size > _LARGEST_ASSOCIATED or level.tile_count > _MOST_ASSOCIATED_TILES:
             raise CorruptInput(
-                f"{self._picture.name} has {self.width} x {self.height} pixels; {_LARGEST_ASSOCIATED >> 20} MiB is the "
-                "limit for a label, overview or thumbnail"
+                f"{self._picture.name} has {self.width} x {self.height} pixels in {level.tile_count} tiles; "
+                f"{_LARGEST_ASSOCIATED >> 20} MiB and {_MOST_ASSOCIATED_TILES} tiles are the limits for a label, "
+                "overview or thumbnail"
             )
         whole = np.empty((self.height, self.width, samples), np.uint8 if self.pixel_format.bits == 8 else np.uint16)
         for column, row in level.tiles():
@@ -173,8 +193,12 @@ class DicomSlide(SlideBase):
         base = volume[0][0][0]
         pictures = [_Picture(stacks, background, cache) for stacks in volume]
         thumbnails = [image for image in images if image.flavor is ImageFlavor.THUMBNAIL]
-        if pictures[0].planes == (1, 1) and (apex := find_apex(thumbnails, base, volume[-1][0][0])) is not None:
-            pictures.append(_Picture([[apex]], background))
+        if (
+            pictures[0].planes == (1, 1)
+            and (apex := find_apex(thumbnails, base, volume[-1][0][0])) is not None
+            and (picture := _opened(apex, background)) is not None
+        ):
+            pictures.append(picture)
         self._pictures = tuple(pictures)
         tiling = pictures[0].tiling
         self.pyramid = Pyramid(
@@ -200,9 +224,10 @@ class DicomSlide(SlideBase):
         self.background = background or base.absent_color or WHITE
         self._base, self._background_given = base.instance, background is not None
         self.associated: Mapping[ImageFlavor, AssociatedImage] = {
-            flavor: _Associated(_Picture([[image]], background))
+            flavor: _Associated(picture)
             for flavor in (ImageFlavor.LABEL, ImageFlavor.OVERVIEW, ImageFlavor.THUMBNAIL)
             if (image := _largest([image for image in images if image.flavor is flavor])) is not None
+            and (picture := _opened(image, background)) is not None
         }
 
     def carried_attributes(self) -> Dataset:
@@ -223,6 +248,14 @@ class DicomSlide(SlideBase):
 
     def encoding(self, level: int) -> Encoding | None:
         return self._picture(level).copied_encoding
+
+    def stored_encoding(self, level: int) -> Encoding:
+        """As `encoding`, but also of tiles that may not be copied."""
+        return self._picture(level).encoding
+
+    def frames(self, level: int) -> int:
+        """Of all planes of a level."""
+        return self._picture(level).frames
 
     def losses(self, level: int) -> tuple[LossyStep, ...]:
         """The last step may have no ratio, when the image does not tell it."""
@@ -295,16 +328,25 @@ def _images(instances: Sequence[Instance]) -> list[ImageAttributes]:
             logger.warning("left out of the slide: %s, neither a level nor a label nor an overview", instance.path)
             continue
         if instance.sop_instance_uid in known:
-            logger.warning("left out of the slide: %s, a copy of another of its files", instance.path)
+            logger.warning("left out of the slide: %s, which has the UID of another of its files", instance.path)
             continue
         known.add(instance.sop_instance_uid)
         try:
             images.append(read_attributes(instance, flavor))
-        except UnsupportedFormat as error:
+        except (CorruptInput, UnsupportedFormat) as error:
             if flavor is ImageFlavor.VOLUME:
                 raise
             logger.warning("left out of the slide: %s", error)
     return images
+
+
+def _opened(image: ImageAttributes, background: Color | None) -> _Picture | None:
+    """A label, overview or thumbnail; None for one that is damaged, which does not take the slide with it."""
+    try:
+        return _Picture([[image]], background)
+    except (CorruptInput, UnsupportedFormat) as error:
+        logger.warning("left out of the slide: %s", error)
+        return None
 
 
 def _largest(images: Sequence[ImageAttributes]) -> ImageAttributes | None:

@@ -39,7 +39,7 @@ def read_window(instance: Instance, samples: StoredSamples) -> Window | None:
     if told is None:
         return whole
     slope, intercept = modality_rescale(instance.header) or (1.0, 0.0)
-    slope /= samples.slope  # from our numbers to those of the modality
+    slope = -slope if samples.inverted else slope  # from our numbers to those of the modality
     center = (told.center - intercept) / slope + samples.intercept
     width = told.width / slope * (-1 if samples.inverted else 1)
     if not math.isfinite(center + width):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,11 @@ Rgba: TypeAlias = NDArray[np.uint8]
 """(height, width, 4): red, green, blue, opacity; the colours not multiplied by the opacity."""
 
 Result = TypeVar("Result")
+
+_VMU: Final = b"[Uncompressed Virtual Microscope Specimen]"
+_VMU_PIXELS: Final = ((b"BitsPerPixel=", b"36"), (b"PixelOrder=", b"RGB"))
+_LARGEST_VMU: Final = 64 << 10
+"""Bytes; OpenSlide reads none that is larger."""
 
 
 class OpenslideFile:
@@ -58,6 +64,7 @@ class OpenslideFile:
     def _opened(self) -> OpenSlide:
         from openslide import OpenSlide
 
+        _check_vmu(self.path)
         return OpenSlide(self.path)
 
     def region(self, x: int, y: int, level: int, width: int, height: int, what: str) -> Rgba:
@@ -95,3 +102,12 @@ class OpenslideFile:
 def is_mirax_name(path: Path) -> bool:
     """Whether OpenSlide takes a file for MIRAX: a JPEG of any content, beside a folder of the same name."""
     return path.suffix == ".mrxs"
+
+
+def _check_vmu(path: Path) -> None:
+    """Raises CorruptInput for a Hamamatsu VMU with other pixels than OpenSlide reads, on which version 4.0 crashes."""
+    with path.open("rb") as file:
+        _, header, rest = file.read(_LARGEST_VMU).partition(_VMU)
+    lines = re.split(rb"^\[", rest, maxsplit=1, flags=re.MULTILINE)[0].splitlines()
+    if header and any([line for line in lines if line.startswith(key)] != [key + due] for key, due in _VMU_PIXELS):
+        raise CorruptInput(f"{path.name}: does not tell that its pixels are RGB of 36 bits, which alone are read")

@@ -42,6 +42,11 @@ _SHORTEST_BEGINNING: Final = 4
 _CANDIDATES: Final = 5
 
 
+def is_identifier(word: str) -> bool:
+    """Whether it could be a SeriesInstanceUID, an Orthanc identifier, or the beginning of one."""
+    return _IDENTIFIER.fullmatch(word) is not None
+
+
 def default_store_root() -> Path:
     """Where series go when nobody says otherwise."""
     from platformdirs import user_data_path
@@ -177,7 +182,7 @@ class LocalStore:
         return [] if self._is_new() else self._catalogue().studies(query, limit, offset)
 
     def resolve(self, identifier: str) -> SeriesRecord:
-        if not _IDENTIFIER.fullmatch(identifier):
+        if not is_identifier(identifier):
             raise InvalidRequest(
                 f"{identifier[:80]!r} is neither a SeriesInstanceUID nor an Orthanc identifier, "
                 "nor the beginning of one"

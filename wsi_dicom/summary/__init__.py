@@ -5,12 +5,11 @@ Names of fields are stable: programs read them as JSON. Only headers are read, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from wsi_dicom.summary.series import SeriesSummary, StoredLevel, stored_levels, summarize_series
+from wsi_dicom.summary.series import SeriesSummary, summarize_series
 
 if TYPE_CHECKING:
     from wsi_dicom.dicom.slide import DicomSlide
@@ -86,7 +85,6 @@ def summarize(slide: Slide, *, patient: bool = False) -> SlideSummary:
     """Nobody is named unless `patient` is asked for. Raises OSError for files that have gone meanwhile."""
     pyramid, metadata = slide.pyramid, slide.metadata
     series = _as_series(slide)
-    stored = stored_levels(series) if series else {}
     return SlideSummary(
         slide=slide.name,
         files=len(slide.files),
@@ -103,7 +101,7 @@ def summarize(slide: Slide, *, patient: bool = False) -> SlideSummary:
         barcode=metadata.barcode,
         icc_profile_bytes=len(metadata.icc_profile) if metadata.icc_profile else None,
         sparse=slide.sparse,
-        levels=tuple(_level(slide, number, stored) for number in range(len(pyramid.levels))),
+        levels=tuple(_level(slide, number, series) for number in range(len(pyramid.levels))),
         focal_planes=pyramid.focal_planes,
         focal_spacing_um=pyramid.focal_spacing_um,
         imaged_depth_um=metadata.imaged_depth_um,
@@ -120,25 +118,24 @@ def _as_series(slide: Slide) -> DicomSlide | None:
     return slide if isinstance(slide, DicomSlide) else None
 
 
-def _level(slide: Slide, number: int, stored: Mapping[tuple[int, int], StoredLevel]) -> LevelSummary:
+def _level(slide: Slide, number: int, series: DicomSlide | None) -> LevelSummary:
     from wsi_dicom.codecs.transfer_syntaxes import transfer_syntax_name
 
     pyramid = slide.pyramid
-    level, spacing, encoding = pyramid.levels[number], pyramid.level_spacing(number), slide.encoding(number)
-    found = stored.get((level.width, level.height))
-    told = encoding or found
+    level, spacing = pyramid.levels[number], pyramid.level_spacing(number)
+    encoding = series.stored_encoding(number) if series else slide.encoding(number)
     return LevelSummary(
         width=level.width,
         height=level.height,
         tile_width=level.tile_width,
         tile_height=level.tile_height,
         tiles=level.tile_count,
-        frames=found.frames if found else None,
+        frames=series.frames(number) if series else None,
         downsample=round(pyramid.downsample(number), 4),
         um_per_pixel=(round(spacing.x_mm * 1000, 6), round(spacing.y_mm * 1000, 6)) if spacing else None,
-        transfer_syntax=told.transfer_syntax if told else None,
-        compression=transfer_syntax_name(told.transfer_syntax) if told else None,
-        photometric=told.photometric if told else None,
+        transfer_syntax=encoding.transfer_syntax if encoding else None,
+        compression=transfer_syntax_name(encoding.transfer_syntax) if encoding else None,
+        photometric=encoding.photometric if encoding else None,
         lossy=slide.losses(number),
         bytes=slide.stored_bytes(number),
     )

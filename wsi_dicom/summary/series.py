@@ -111,33 +111,6 @@ class SeriesSummary:
     patient: Patient | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLevel:
-    """How a level is stored, also where its pixels have to be decoded."""
-
-    transfer_syntax: str
-    photometric: str
-    frames: int
-
-
-def stored_levels(slide: DicomSlide) -> dict[tuple[int, int], StoredLevel]:
-    """By width and height in pixels; parts of concatenations, and planes in instances of their own, together."""
-    found: dict[tuple[int, int], StoredLevel] = {}
-    for instance in _distinct(slide.instances):
-        header = instance.header
-        if instance.sop_class_uid != VL_WHOLE_SLIDE or not _is_volume(header):
-            continue
-        width, height = (
-            integer(header, f"TotalPixelMatrix{side}") or integer(header, side) or 0 for side in ("Columns", "Rows")
-        )
-        frames = integer(header, "NumberOfFrames") or 1
-        if known := found.get((width, height)):
-            frames += known.frames
-        photometric = text(header, "PhotometricInterpretation")
-        found[width, height] = StoredLevel(instance.transfer_syntax, photometric, frames)
-    return found
-
-
 def summarize_series(slide: DicomSlide, *, patient: bool) -> SeriesSummary:
     """Values that cannot be read count as missing. Nobody is named unless `patient` is asked for."""
     headers = [readable_header(instance) for instance in _distinct(slide.instances)]

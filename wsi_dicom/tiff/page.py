@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
 import numpy as np
 
-from wsi_dicom.codecs import codec_for
-from wsi_dicom.codecs.jpeg_markers import parse_header
 from wsi_dicom.codecs.transfer_syntaxes import (
     JPEG_2000,
     JPEG_2000_LOSSLESS,
@@ -24,7 +22,7 @@ from wsi_dicom.codecs.transfer_syntaxes import (
 )
 from wsi_dicom.errors import StoreError
 from wsi_dicom.geometry import Level, PixelFormat, Spacing
-from wsi_dicom.slide import EncodedTile, Encoding
+from wsi_dicom.slide import Encoding
 from wsi_dicom.tiff.layout import Compression
 from wsi_dicom.tiff.samples import Photometric
 from wsi_dicom.tiff.structure import Tag
@@ -47,8 +45,6 @@ WRITTEN: Final = frozenset(_COMPRESSION)
 """The transfer syntaxes, and TIFF's own compressions, that a page can have."""
 
 _PREDICTED: Final = frozenset({TIFF_LZW, TIFF_DEFLATE, TIFF_ZSTD})
-_SUBSTITUTE_QUALITY: Final = 95
-"""For the rare tile that has to be encoded again to fit its page."""
 
 LEVEL, REDUCED, MACRO = 0, 1, 9
 """NewSubfileType: a picture of its own, a smaller version of another, and Aperio's number for the overview."""
@@ -114,9 +110,6 @@ class PageSink:
         self.page = page
         self.offsets, self.byte_counts = array("Q"), array("Q")
         self._file = file
-        self._subsampling: tuple[int, int] | None = None
-        self._sampling: tuple[tuple[int, int], ...] = ()
-        self._head: bytes | None = None
 
     @property
     def full(self) -> bool:
@@ -126,24 +119,8 @@ class PageSink:
     def write(self, frame: bytes | None) -> None:
         if frame is None:  # plans for TIFF are never sparse
             raise StoreError(f"tile {len(self.offsets) + 1} of a page is missing")
-        if self.page.encoding.transfer_syntax == JPEG_BASELINE and not (self._head and frame.startswith(self._head)):
-            frame = self._alike(frame)
         self.offsets.append(self._file.append(frame))
         self.byte_counts.append(len(frame))
-
-    def _alike(self, frame: bytes) -> bytes:
-        """A stream sampled as the page's first one is; TIFF has one YCbCrSubSampling for all tiles of a page."""
-        header = parse_header(frame)
-        if self._head is None:
-            self._head, self._sampling = frame[: header.scan_offset], header.sampling
-            first = header.components[0]
-            self._subsampling = first.h, first.v
-        if header.sampling == self._sampling:
-            return frame
-        page, codec = self.page, codec_for(JPEG_BASELINE)
-        stream = EncodedTile(frame, page.encoding)
-        pixels = codec.decode(stream, page.level.tile_width, page.level.tile_height, page.pixel_format)
-        return codec.encode(pixels, replace(page.encoding, sampling=self._sampling[0]), _SUBSTITUTE_QUALITY)
 
     def fields(self, software: str, acquired: datetime | None) -> list[Field]:
         """All fields of the finished page but its SubIFDs. Raises StoreError when tiles are missing."""
@@ -169,7 +146,8 @@ class PageSink:
         if page.encoding.transfer_syntax in _PREDICTED:
             fields.append(Field(Tag.PREDICTOR, _SHORT, [2]))
         if photometric == Photometric.YCBCR:
-            fields.append(Field(Tag.YCBCR_SUBSAMPLING, _SHORT, list(self._subsampling or (1, 1))))
+            jpeg = page.encoding.transfer_syntax == JPEG_BASELINE
+            fields.append(Field(Tag.YCBCR_SUBSAMPLING, _SHORT, page.encoding.chroma if jpeg else (1, 1)))
         return fields
 
     def _places(self) -> list[Field]:

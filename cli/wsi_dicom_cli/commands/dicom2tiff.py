@@ -13,7 +13,15 @@ from wsi_dicom_cli.command import Command
 from wsi_dicom_cli.commands import dicom2tiff_options as grouped
 from wsi_dicom_cli.commands.dicom2tiff_picture import picture_options
 from wsi_dicom_cli.commands.dicomize_options import SAMPLINGS, Given
-from wsi_dicom_cli.options import json_option, store_option, store_root, threads_option, verbose_option, version_option
+from wsi_dicom_cli.options import (
+    asked_for,
+    json_option,
+    store_option,
+    store_root,
+    threads_option,
+    verbose_option,
+    version_option,
+)
 from wsi_dicom_cli.progress import shown_progress
 from wsi_dicom_cli.slide_argument import opened_slide
 
@@ -85,8 +93,7 @@ def _options(output: Path, given: Given, part: PartOptions) -> TiffOptions:
     from wsi_dicom import convert
     from wsi_dicom.convert.to_tiff import BigTiff
 
-    if given["smooth"] and not given["pyramid"]:
-        raise click.UsageError("--smooth is for the levels of --pyramid; give both")
+    _refuse_contradictions(given)
     return convert.TiffOptions(
         plan=_plan(given),
         flavor=_flavor(output, given["flavor"]),
@@ -96,6 +103,20 @@ def _options(output: Path, given: Given, part: PartOptions) -> TiffOptions:
         blank_bad_tiles=given["on_bad_tile"] == "blank",
         threads=given["threads"] or convert.usable_cores(),
     )
+
+
+def _refuse_contradictions(given: Given) -> None:
+    """Raises click.UsageError."""
+    asked = asked_for(given)
+    if given["smooth"] and not given["pyramid"]:
+        raise click.UsageError("--smooth is for the levels of --pyramid; give both")
+    for name, option in asked.items():
+        if given["region"] and name in ("label", "overview", "thumbnail"):
+            raise click.UsageError(f"{option} shows more than --region; give one of them")
+        if given["deidentify"] and name in ("label", "overview"):
+            raise click.UsageError(f"{option} may show who the patient is; give it or --deidentify")
+    if "subsampling" in asked and given["compression"] not in (None, "jpeg"):
+        raise click.UsageError(f"--subsampling is for JPEG, not for {given['compression']}")
 
 
 def _plan(given: Given) -> PlanOptions:

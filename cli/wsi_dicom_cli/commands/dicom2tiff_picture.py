@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from click.core import ParameterSource
 
 from wsi_dicom_cli.commands.dicomize_options import Given
+from wsi_dicom_cli.options import asked_for
 
 if TYPE_CHECKING:
     from wsi_dicom.convert import PictureOptions
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 PICTURES: Final = ("png", "jpeg", "webp")
 _SUFFIXES: Final = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _OF_TIFF: Final = frozenset(
-    {"pyramid", "smooth", "levels", "reencode", "tile_size", "compression", "subsampling", "flavor", "bigtiff"}
+    {
+        *("pyramid", "smooth", "levels", "reencode", "tile_size", "compression", "subsampling", "flavor", "bigtiff"),
+        *("label", "overview", "thumbnail"),
+    }
 )
 """Parameters that say nothing of a picture."""
 
@@ -42,12 +45,8 @@ def picture_options(output: Path, given: Given, part: PartOptions) -> PictureOpt
 
 
 def _refuse_others(output: Path, kind: str, given: Given) -> None:
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if not given.get(name) or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
-            continue
+    for name, option in asked_for(given).items():
         if name in _OF_TIFF:
-            raise click.UsageError(f"{parameter.opts[0]} is for TIFF, but {output.name} becomes a picture ({kind})")
+            raise click.UsageError(f"{option} is for TIFF, but {output.name} becomes a picture ({kind})")
         if name == "quality" and kind == "png":
-            raise click.UsageError(f"{parameter.opts[0]} is for jpeg and webp: PNG is lossless")
+            raise click.UsageError(f"{option} is for jpeg and webp: PNG is lossless")

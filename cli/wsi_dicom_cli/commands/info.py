@@ -15,7 +15,8 @@ import click
 
 from wsi_dicom.errors import on_one_line
 from wsi_dicom_cli.command import Command
-from wsi_dicom_cli.options import json_option, open_store, store_option
+from wsi_dicom_cli.options import json_option, store_option
+from wsi_dicom_cli.slide_argument import existing_path, opened_slide
 
 if TYPE_CHECKING:
     from wsi_dicom.slide import Slide
@@ -59,13 +60,12 @@ def info(slide: str, patient: bool, store: Path | None, as_json: bool) -> None:
 
 
 def _opened(slide: str, store: Path | None) -> tuple[Slide, str]:
-    """A file or folder when there is one of that name, else a series of the store; and the name of its format."""
-    path = Path(slide)
-    if not path.exists():
-        return open_store(store).open(slide), "DICOM"
-    from wsi_dicom.sources import open_slide, recognised
+    """The slide, and the name of its format."""
+    from wsi_dicom.sources import recognised
 
-    opened = open_slide(path)
+    opened, path = opened_slide(slide, store), existing_path(slide)
+    if path is None:
+        return opened, "DICOM"
     format_ = recognised(path)
     return opened, format_.name if format_ else ""
 

@@ -14,6 +14,7 @@ import click
 from wsi_dicom.errors import NotFound, UnsupportedFormat, on_one_line
 from wsi_dicom_cli.command import Command
 from wsi_dicom_cli.options import json_option, open_store, store_option
+from wsi_dicom_cli.slide_argument import existing_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,12 +81,12 @@ def _files(series: str, store: Path | None) -> Iterator[list[Path]]:
     from wsi_dicom.sources.dicomdir import is_dicomdir, referenced_files
     from wsi_dicom.sources.zipped import is_zip, unpacked
 
-    path = Path(series)
-    if path.is_dir():
-        yield _of_folder(path)
-    elif not path.exists():
+    path = existing_path(series)
+    if path is None:
         opened = open_store(store)
         yield opened.files(opened.resolve(series))
+    elif path.is_dir():
+        yield _of_folder(path)
     elif is_dicomdir(path):
         yield referenced_files(path)
     elif is_zip(_head(path)):

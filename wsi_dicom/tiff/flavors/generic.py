@@ -44,6 +44,8 @@ FLAVOR = TiffFlavor(
         lossless=Compression.DEFLATE,
         associated_compression=Compression.LZW,
         tile_multiple=16,
+        sampled_alike=True,
+        silent_ycbcr=False,
         planes=False,
         sparse=False,
     ),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wsi_dicom.codecs.compression import Compression
-from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.frames import FrameSink
-from wsi_dicom.plan import Container
+from wsi_dicom.tiff.flavors import generic
 from wsi_dicom.tiff.flavors.ome_document import ome_document
 from wsi_dicom.tiff.flavors.pages import TiffFlavor, TiffSubject, add_picture, level_page, picture_page
-from wsi_dicom.tiff.page import WRITTEN, PlanesSink
+from wsi_dicom.tiff.page import PlanesSink
 from wsi_dicom.tiff.writer import TiffWriter
 
 
@@ -25,15 +23,4 @@ def _add_pages(writer: TiffWriter, subject: TiffSubject) -> list[FrameSink]:
     return [PlanesSink(pages) for pages in zip(*planes, strict=True)]
 
 
-FLAVOR = TiffFlavor(
-    Container(
-        "OME-TIFF",
-        WRITTEN,
-        frozenset({JPEG_BASELINE}),
-        lossless=Compression.DEFLATE,
-        associated_compression=Compression.LZW,
-        tile_multiple=16,
-        sparse=False,
-    ),
-    _add_pages,
-)
+FLAVOR = TiffFlavor(replace(generic.FLAVOR.container, name="OME-TIFF", planes=True), _add_pages)

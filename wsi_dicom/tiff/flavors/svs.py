@@ -128,6 +128,7 @@ FLAVOR = TiffFlavor(
         lossless=Compression.DEFLATE,
         associated_compression=Compression.LZW,
         tile_multiple=16,
+        sampled_alike=True,
         deepest_bits=8,
         planes=False,
         sparse=False,
