@@ -193,7 +193,6 @@ def test_rotations(rotation, expected):
     ),
     rotation=st.one_of(st.sampled_from(["0", "90", "!180"]), st.floats(0, 360).map("{:.7f}".format)),
 )
-@settings(deadline=None)
 def test_the_canonical_form_asks_for_the_same_and_is_its_own(region, size, rotation):
     try:
         request = asked(",".join(map(str, region)), size, rotation)
