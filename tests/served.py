@@ -19,6 +19,7 @@ from wsi_dicom_server.access.accounts import ACCESS_FILE, Accounts
 from wsi_dicom_server.access.policy import Access
 from wsi_dicom_server.access.principal import Scope
 from wsi_dicom_server.app import create_app
+from wsi_dicom_server.serve import uvicorn_config
 from wsi_dicom_server.settings import ServerSettings
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-8k.svs"
@@ -41,7 +42,7 @@ def running(store: SeriesStore, settings: ServerSettings | None = None, access: 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         app = create_app(settings or ServerSettings(), store)
         app.site.access = access or app.site.access
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", lifespan="on", proxy_headers=False))
+        server = uvicorn.Server(uvicorn_config(lambda: app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -84,7 +84,6 @@ def create_app(settings: ServerSettings, store: SeriesStore) -> Application:
             *([Middleware(BehindProxy, trusted=trusted)] if trusted else []),
             Middleware(PathsAndPreflights),
             Middleware(AccessControl),
-            Middleware(tiles.StoredTiles),
         ],
         exception_handlers=HANDLERS,
         lifespan=_lifespan,

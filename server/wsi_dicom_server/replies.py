@@ -72,18 +72,12 @@ def not_modified(etag: str, *headers: tuple[bytes, bytes]) -> Reply:
 
 def picture(body: bytes, media_type: str, etag: str, *headers: tuple[bytes, bytes]) -> Reply:
     """A picture that never changes under its address."""
-    return Reply(
-        200,
-        [
-            (b"content-type", media_type.encode()),
-            (b"etag", etag.encode()),
-            IMMUTABLE,
-            ANY_ORIGIN,
-            _EXPOSED,
-            *headers,
-        ],
-        body,
-    )
+    return Reply(200, [*picture_headers(media_type, *headers), (b"etag", etag.encode())], body)
+
+
+def picture_headers(media_type: str, *headers: tuple[bytes, bytes]) -> Headers:
+    """Of a `picture`, but for its entity tag and length."""
+    return [(b"content-type", media_type.encode()), IMMUTABLE, ANY_ORIGIN, _EXPOSED, *headers]
 
 
 def document(request: Request, content: Any, media_type: str = "application/json", links: Sequence[str] = ()) -> Reply:

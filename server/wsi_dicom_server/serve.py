@@ -17,6 +17,7 @@ from wsi_dicom.stores import SeriesStore
 from wsi_dicom_server.access.policy import Access
 from wsi_dicom_server.app import Application, create_app
 from wsi_dicom_server.settings import ServerSettings
+from wsi_dicom_server.tile_protocol import TileProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def serve(
     with _listen(settings.host, settings.port) as listener:
         address = settings.public_url or _address(settings.host, listener.getsockname()[1])
         if settings.workers == 1:
-            config = _config(partial(create_app, settings, store), workers=1)
+            config = uvicorn_config(partial(create_app, settings, store))
             config.load()
             if ready is not None:
                 ready(address)
@@ -48,7 +49,8 @@ def serve(
             return
         Access(settings)  # refused here, once, and not by every worker
         workers = Multiprocess(
-            _config(partial(_in_worker, settings, store.opener(), start_log), workers=settings.workers), [listener]
+            uvicorn_config(partial(_in_worker, settings, store.opener(), start_log), workers=settings.workers),
+            [listener],
         )
         if ready is not None:
             ready(address)
@@ -57,13 +59,14 @@ def serve(
             raise StoreError("a worker could not start; the log has the details")
 
 
-def _config(application: Callable[[], Application], *, workers: int) -> uvicorn.Config:
+def uvicorn_config(application: Callable[[], Application], *, workers: int = 1) -> uvicorn.Config:
+    """How the application is run: what tests run, too."""
     return uvicorn.Config(
         application,
         factory=True,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=TileProtocol,
         ws="none",
         access_log=False,
         log_level="warning",

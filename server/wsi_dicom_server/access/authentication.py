@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
@@ -91,6 +91,15 @@ class Authentication:
         if cookies is not None:
             return self._recall(_COOKIES, cookies) or await self._guest(cookies)
         return None
+
+    def recalled(self, headers: Mapping[bytes, bytes], nobody: Principal) -> Principal | None:
+        """What `principal` would find without asking anybody, `nobody` where none is told; None when it has to ask."""
+        authorization, cookies = headers.get(b"authorization"), headers.get(b"cookie")
+        if authorization is not None:
+            return self._recall(_AUTHORIZATION, authorization)
+        if self._user_header is not None:
+            return None
+        return nobody if cookies is None else self._recall(_COOKIES, cookies)
 
     async def verify_password(self, name: str, password: str, address: str, header: bytes | None = None) -> Principal:
         """`header` is the Authorization that said so: what is verified is remembered for it.

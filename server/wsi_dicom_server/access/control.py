@@ -18,7 +18,7 @@ from wsi_dicom_server.access.rules import SAFE_METHODS, is_from_elsewhere, is_wi
 from wsi_dicom_server.addresses import own_path, see_other
 from wsi_dicom_server.errors import error_reply, wsi_error
 from wsi_dicom_server.negotiation import preferred
-from wsi_dicom_server.replies import Reply, header
+from wsi_dicom_server.replies import Headers, Reply, header
 from wsi_dicom_server.site import Site, site_of
 
 
@@ -108,15 +108,15 @@ def _is_page(request: Request) -> bool:
     return preferred(header(request, b"accept"), ("application/json", "image/*", "text/html")) == "text/html"
 
 
+def private_headers(headers: Headers) -> Headers:
+    """Of an answer that only some may see, so that shared caches keep none of it."""
+    return [(name, _private(value) if name == b"cache-control" else value) for name, value in headers]
+
+
 def _privately(send: Send) -> Send:
     async def send_private(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = list(message["headers"])
-            for index, (name, value) in enumerate(headers):
-                if name == b"cache-control":
-                    headers[index] = (name, _private(value))
-                    break
-            message["headers"] = headers
+            message["headers"] = private_headers(message["headers"])
         await send(message)
 
     return send_private

@@ -9,11 +9,12 @@ from typing import Final
 
 from starlette.types import Scope as AsgiScope
 
-from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.errors import InvalidRequest, StoreError
 from wsi_dicom_server.access.accounts import Accounts
 from wsi_dicom_server.access.authentication import Authentication
-from wsi_dicom_server.access.principal import NOBODY, READER, WRITER, Principal
+from wsi_dicom_server.access.principal import NOBODY, READER, WRITER, Principal, Scope
 from wsi_dicom_server.peers import PEER_KEY, TrustedPeers, client_of, is_loopback
+from wsi_dicom_server.replies import Headers
 from wsi_dicom_server.settings import ServerSettings
 
 _FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
@@ -70,6 +71,17 @@ class Access:
         if self.asks_who():
             return await self.authentication.principal(scope) or self._anonymous_beside_accounts
         return self.anonymous(scope)
+
+    def reader_at_once(self, headers: Headers) -> Principal | None:
+        """Who asks, with an address that has no query; None unless it is known already, and may read every series."""
+        try:
+            asks = self.asks_who()
+        except StoreError:  # told where the request goes then
+            return None
+        if not asks:
+            return READER
+        principal = self.authentication.recalled(dict(headers), self._anonymous_beside_accounts)
+        return principal if principal is not None and principal.may(Scope.READ) and principal.series is None else None
 
     def anonymous(self, scope: AsgiScope) -> Principal:
         """Whoever comes to a server that asks nobody."""

@@ -1,19 +1,19 @@
 """`/tiles/{series}/{z}/{x}/{y}`: one stored tile, as Orthanc's whole-slide plugin has it; z = 0 is the finest level.
 
 A stored tile is read and sent right here in the event loop: two reads from the page cache take microseconds, while a
-hop to a thread costs three quarters of the throughput.
+hop to a thread costs three quarters of the throughput. Nearly all of them do not even come here (tile_protocol.py).
 """
 
 from __future__ import annotations
 
 import io
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
 from wsi_dicom.errors import NotFound, WsiError
@@ -21,7 +21,6 @@ from wsi_dicom.geometry import Level
 from wsi_dicom.picture_file import PictureFormat, encode_picture
 from wsi_dicom.render import jpeg_file
 from wsi_dicom.slide import EncodedTile, Encoding, Slide
-from wsi_dicom_server.addresses import own_path
 from wsi_dicom_server.negotiation import preferred
 from wsi_dicom_server.replies import BY_ACCEPT, Endpoint, Reply, header, not_modified, picture, unchanged
 from wsi_dicom_server.site import Site, site_of
@@ -29,6 +28,7 @@ from wsi_dicom_server.slide_pool import ServedSlide
 
 JPEG, PNG, _JP2 = "image/jpeg", "image/png", "image/jp2"
 _STORED_AS: Final = {JPEG_BASELINE: JPEG, JPEG_2000: _JP2, JPEG_2000_LOSSLESS: _JP2}
+TILE_HEADERS: Final = (BY_ACCEPT,)
 # JPEG 2000 is sent only to who asks for it: browsers do not show it.
 _OFFERS: Final = {JPEG: (JPEG, PNG), _JP2: (PNG, JPEG, _JP2), None: (PNG, JPEG)}
 
@@ -43,63 +43,52 @@ async def tile(request: Request) -> Reply:
     etag = _tag(served, level, column, row, wanted)
     if unchanged(request, etag):
         slide.pyramid.level(level).tile_index(column, row)
-        return not_modified(etag, BY_ACCEPT)
+        return not_modified(etag, *TILE_HEADERS)
     if encoding is not None:
         encoded = slide.encoded_tile(level, column, row)
         if encoded is None:
             grid = slide.pyramid.level(level)
             wanted = negotiated(request, (PNG, JPEG))
             body = await site.decode(request, lambda: _missing(grid, wanted))
-            return picture(body, wanted, _tag(served, level, column, row, wanted, "missing-"), BY_ACCEPT)
+            return picture(body, wanted, _tag(served, level, column, row, wanted, "missing-"), *TILE_HEADERS)
         if wanted == _STORED_AS.get(encoding.transfer_syntax):
-            return _stored(encoded, wanted, etag)
+            return picture(_stored_body(encoded, wanted), wanted, etag, *TILE_HEADERS)
     body = await site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted))
-    return picture(body, wanted, etag, BY_ACCEPT)
+    return picture(body, wanted, etag, *TILE_HEADERS)
 
 
-class StoredTiles:
-    """Answers a request for a stored tile of an open slide by itself; all others go on to the routes: pure ASGI.
+class StoredTile(NamedTuple):
+    """A picture file, as it is stored."""
 
-    The way through Starlette's routes takes as long as reading the tile and sending it (docs/performance.md).
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        reply = _at_once(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
-        await (self.app if reply is None else reply)(scope, receive, send)
+    body: bytes
+    media_type: str
+    etag: str
 
 
-def _at_once(scope: Scope) -> Reply | None:
-    """What `tile` would answer; None wherever that is not simply a stored tile."""
-    parts = own_path(scope).removeprefix("/wsi").split("/")
-    if len(parts) != 6 or parts[1] != "tiles":
-        return None
-    site: Site = scope["app"].site
-    served = site.slides.ready(parts[2])
+def tile_at_once(site: Site, series: str, level: int, column: int, row: int, accept: str) -> StoredTile | None:
+    """What `tile` would send; None wherever that is not simply a stored tile of an open slide. For `TileProtocol`."""
+    served = site.slides.ready(series)
     if served is None:
         return None
     try:
-        level, column, row = tile_number(parts[3]), tile_number(parts[4]), tile_number(parts[5])
-        encoding = served.slide.encoding(level)
-        accept = b""
-        for name, value in scope["headers"]:
-            if name == b"if-none-match":
-                return None
-            if name == b"accept":
-                accept += b"," + value if accept else value
-        wanted = preferred(accept.decode("latin-1"), _offers(encoding))
-        if encoding is None or wanted is None or wanted != _STORED_AS.get(encoding.transfer_syntax):
-            return None
         encoded = served.slide.encoded_tile(level, column, row)
-        return None if encoded is None else _stored(encoded, wanted, _tag(served, level, column, row, wanted))
+        wanted = None if encoded is None else _stored_as(encoded.encoding.transfer_syntax, accept)
+        if encoded is None or wanted is None:
+            return None
+        return StoredTile(_stored_body(encoded, wanted), wanted, _tag(served, level, column, row, wanted))
     except WsiError:  # told by the route
         return None
 
 
-def _stored(tile: EncodedTile, media_type: str, etag: str) -> Reply:
-    return picture(jpeg_file(tile) if media_type == JPEG else tile.data, media_type, etag, BY_ACCEPT)
+@lru_cache
+def _stored_as(transfer_syntax: str, accept: str) -> str | None:
+    """The media type of what is stored, if it is the one that the client likes best."""
+    stored = _STORED_AS.get(transfer_syntax)
+    return stored if stored is not None and preferred(accept, _OFFERS[stored]) == stored else None
+
+
+def _stored_body(tile: EncodedTile, media_type: str) -> bytes:
+    return jpeg_file(tile) if media_type == JPEG else tile.data
 
 
 def _tag(served: ServedSlide, level: int, column: int, row: int, media_type: str, kind: str = "") -> str:
