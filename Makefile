@@ -32,7 +32,7 @@ check: .venv/.tested .venv/.checked ## style, types and the import contract
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks sample_data build_assets.py hatch_build.py
+	$(BIN)/mypy benchmarks sample_data build_assets.py hatch_build.py scripts/screenshots.py
 	$(BIN)/lint-imports
 
 bench: .venv/.tested ## measure against cp, libvips, nginx, IIPImage and Orthanc (figures: docs/performance.md)
@@ -48,6 +48,7 @@ bench: .venv/.tested ## measure against cp, libvips, nginx, IIPImage and Orthanc
 	$(BIN)/python benchmarks/bench_batch.py
 	$(BIN)/python benchmarks/bench_archive.py
 	$(BIN)/python benchmarks/bench_serve.py
+	$(BIN)/python benchmarks/bench_decoded.py
 	$(BIN)/python benchmarks/bench_many.py
 
 # hatchling builds in an environment of its own; here it is only to be pinned

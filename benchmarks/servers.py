@@ -17,7 +17,7 @@ from pathlib import Path
 
 from measure import COMMANDS
 
-START_LIMIT = 20.0
+START_LIMIT = 60.0
 """Seconds that a server may take until it answers."""
 
 NGINX = """

@@ -17,12 +17,15 @@ from pydicom.pixels.encoders.base import JPEGLSLosslessEncoder
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
-from tests.foreign_series import TILE, Picture, header, save
+from tests.foreign_series import TILE, Picture, header, per_frame_groups, save
 from tests.served import client_of
 from tests.test_dicom_levels import light
+from wsi_dicom.composite import CompositeSlide, read_channels
 from wsi_dicom.convert import DicomizeOptions, dicomize
+from wsi_dicom.decoded_cache import DecodedCache
 from wsi_dicom.dicom.slide import open_series
 from wsi_dicom.geometry import FIRST_PLANE, Plane
+from wsi_dicom.part import PartOptions, part_of
 from wsi_dicom.picture_file import PictureFormat
 from wsi_dicom.render import ImageRequest, render
 from wsi_dicom.slide import Slide
@@ -203,17 +206,84 @@ def test_a_window_that_is_no_number(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert caplog.text.count("window makes no sense") == 1
 
 
-def test_images_of_a_level_with_windows_of_their_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is shown as if it were another channel's: all that is stored is."""
-    first = image(OpticalPathSequence=light("A"), WindowCenter=100, WindowWidth=50)
-    second = image(OpticalPathSequence=light("B"), WindowCenter=3000, WindowWidth=50)
+def two_channels(folder: Path) -> list[Path]:
+    """In an image each, with windows of their own."""
+    first = image(OpticalPathSequence=light("A"), WindowCenter=1000, WindowWidth=500)
+    second = image(OpticalPathSequence=light("B"), WindowCenter=3000, WindowWidth=900, VOILUTFunction="SIGMOID")
     second.SeriesInstanceUID, second.StudyInstanceUID = first.SeriesInstanceUID, first.StudyInstanceUID
-    files = [written(tmp_path, first, name="a.dcm"), written(tmp_path, second, name="b.dcm")]
+    return [written(folder, first, name="a.dcm"), written(folder, second, name="b.dcm")]
+
+
+def test_channels_with_windows_of_their_own(tmp_path: Path) -> None:
+    files = two_channels(tmp_path)
     with open_series(files) as slide:
+        for path, file in enumerate(files):
+            np.testing.assert_allclose(pictured(slide, Plane(path, 0)), by_pydicom(file), atol=0.5001)
+        both = CompositeSlide(slide, read_channels("1:ff0000,2:00ff00", slide), DecodedCache(1 << 20), "slide")
+        shown = np.vstack([np.hstack([both.tile(0, column, row) for column in range(3)]) for row in range(2)])
+        for path, file in enumerate(files):
+            np.testing.assert_allclose(shown[..., path], by_pydicom(file), atol=1)
+        assert not shown[..., 2].any()
+        for path, file in enumerate(files):
+            alone = part_of(slide, PartOptions(optical_path="AB"[path]))
+            np.testing.assert_allclose(pictured(alone), by_pydicom(file), atol=0.5001)
+
+
+def test_channels_with_windows_of_their_own_made_anew(tmp_path: Path) -> None:
+    """One window goes over all channels of an image: rather all that is stored than what is another channel's."""
+    dicomize(two_channels(tmp_path)[0].parent, FolderStore(tmp_path / "new"), DicomizeOptions())
+    with open_series(list((tmp_path / "new").rglob("*.dcm"))) as slide:
         for path in range(2):
-            shown = pictured(slide, Plane(path, 0))
-            np.testing.assert_allclose(shown, whole_range(), atol=0.5001)
-    assert caplog.text.count("have windows of their own") == 1
+            np.testing.assert_allclose(pictured(slide, Plane(path, 0)), whole_range(), atol=0.5001)
+
+
+def voi(center: float, width: float) -> Dataset:
+    """Functional groups with a window."""
+    groups, window = Dataset(), Dataset()
+    window.WindowCenter, window.WindowWidth = center, width
+    groups.FrameVOILUTSequence = [window]
+    return groups
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_frames_tell_the_windows_of_their_channels(tmp_path: Path, sparse: bool) -> None:
+    """Both channels in one image; a sparse one has them in any order, and the first of them not everywhere."""
+    told = [(1000, 500)] * 6 + [(3000, 900)] * 6
+    groups = [voi(*window) for window in told]
+    frames = np.concatenate([values(TWELVE)] * 2)
+    data = image(OpticalPathSequence=light("A", "B"), NumberOfFrames=12, PerFrameFunctionalGroupsSequence=groups)
+    if sparse:
+        data.DimensionOrganizationType = "TILED_SPARSE"
+        grid = [(1 + TILE * column, 1 + TILE * row) for row in range(2) for column in range(3)] * 2
+        positions = per_frame_groups(grid, path=["A"] * 6 + ["B"] * 6)
+        for own, position in zip(groups, positions, strict=True):
+            own.update(position)
+        data.PerFrameFunctionalGroupsSequence = [*groups[:0:-1]]  # the last one first, A without its first tile
+        data.NumberOfFrames = 11
+        frames = frames[:0:-1]
+    path = save(tmp_path / "image.dcm", data, ExplicitVRLittleEndian, frames.tobytes())
+    for window in ((1000, 500), (3000, 900)):
+        written(tmp_path, image(WindowCenter=window[0], WindowWidth=window[1]), name=f"{window[0]}.dcm")
+    with open_series([path]) as slide:
+        for channel, center in enumerate((1000, 3000)):
+            shown, expected = pictured(slide, Plane(channel, 0)), by_pydicom(tmp_path / f"{center}.dcm")
+            hidden = np.zeros(shown.shape, bool)
+            hidden[:TILE, :TILE] = sparse and channel == 0
+            np.testing.assert_allclose(shown[~hidden], expected[~hidden], atol=0.5001)
+
+
+def test_frames_that_tell_too_much(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """More than is read of a frame: the window of the image counts, and the slide is shown all the same."""
+    groups = [voi(1000, 500) for _ in range(12)]
+    groups[0].private_block(0x29, "test", create=True).add_new(0, "OB", bytes(1 << 20))
+    told: dict[str, Any] = {"OpticalPathSequence": light("A", "B"), "NumberOfFrames": 12}
+    told |= {"PerFrameFunctionalGroupsSequence": groups, "WindowCenter": 2000, "WindowWidth": 3000}
+    frames = np.concatenate([values(TWELVE)] * 2)
+    path = save(tmp_path / "image.dcm", image(**told), ExplicitVRLittleEndian, frames.tobytes())
+    written(tmp_path, image(WindowCenter=2000, WindowWidth=3000), name="due.dcm")
+    with open_series([path]) as slide:
+        np.testing.assert_allclose(pictured(slide), by_pydicom(tmp_path / "due.dcm"), atol=0.5001)
+    assert str(path) in caplog.text
 
 
 def test_tiles_keep_their_values_and_the_server_shows_the_window(tmp_path: Path) -> None:

@@ -32,14 +32,15 @@ from wsi_dicom.dicom.slide import open_series
 from wsi_dicom.errors import CodecError, InvalidRequest, OutOfBounds, StoreError, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, Level, Plane, Region, Spacing
 from wsi_dicom.part import PartOptions
+from wsi_dicom.picture_file import PictureFormat, Quality, encode_picture
 from wsi_dicom.plan import PlanOptions
-from wsi_dicom.render import PictureFormat, Quality, encode_picture
 from wsi_dicom.slide import Pixels, Slide
 from wsi_dicom.stores.folder import FolderStore
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "ihc-8k.svs"
 TISSUE: Any = immunohistochemistry()  # type: ignore[no-untyped-call]  # scikit-image has no types
 PNG, JPG, WEBP = PictureFormat.PNG, PictureFormat.JPG, PictureFormat.WEBP
+READ_BY_PILLOW = [kind for kind in PictureFormat if kind not in (PictureFormat.JXL, PictureFormat.PDF)]
 WITH_SCALE = [PNG, JPG, WEBP, PictureFormat.TIF]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
@@ -154,6 +155,15 @@ def pictured(picture_format: PictureFormat, pixels: Pixels = TISSUE, **told: Any
     return made
 
 
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+def test_png_keeps_every_pixel(samples: int) -> None:
+    pixels = np.random.default_rng(samples).integers(0, 256, (37, 61, samples), np.uint8)
+    due = pixels[:, :, 0] if samples == 1 else pixels
+    for turned in (pixels, pixels[::-1, ::-1]):
+        made = np.asarray(pictured(PNG, turned, spacing=Spacing(0.0005, 0.0005)))
+        np.testing.assert_array_equal(made, due if turned is pixels else due[::-1, ::-1])
+
+
 class TestScale:
     @pytest.mark.parametrize("picture_format", [PNG, JPG, WEBP])
     @pytest.mark.parametrize(("level", "region"), [(0, Region(100, 200, 64, 64)), (2, None)])
@@ -176,7 +186,7 @@ class TestScale:
         made = pyvips.Image.new_from_buffer(data, "")
         assert (made.xres, made.yres) == pytest.approx((2000, 1 / 0.0002525), rel=1e-4)  # pixels per mm
 
-    @pytest.mark.parametrize("picture_format", list(PictureFormat))
+    @pytest.mark.parametrize("picture_format", READ_BY_PILLOW)
     @pytest.mark.parametrize("side", [1e-300, 1e-7, 1e5, 1e300])
     def test_what_no_format_can_tell_is_not_told(self, picture_format: PictureFormat, side: float) -> None:
         made = pictured(picture_format, spacing=Spacing(side, side))
@@ -244,6 +254,7 @@ class TestLimits:
             (PNG, 1 << 17, (1 << 10) + 1, "pictures of at most 134217728 pixels are written"),
             (PNG, 1_000_000, 1_000_000, "pictures of at most 134217728 pixels are written"),
             (JPG, 65_501, 1, "a JPG picture holds at most 65500 pixels on a side"),
+            (PNG, 1, 1_000_001, "a PNG picture holds at most 1000000 pixels on a side"),
             (WEBP, 1, 16_384, "a WEBP picture holds at most 16383 pixels on a side"),
         ],
     )

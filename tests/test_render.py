@@ -288,6 +288,6 @@ def test_rgb_jpeg_is_told_apart_for_programs_that_only_know_the_stream():
             place = silent.index(bytes([name]), segment)
             silent[place] = component
     tile = EncodedTile(bytes(silent), Encoding(JPEG_BASELINE, "RGB"))
-    shown = np.asarray(Image.open(io.BytesIO(jpeg_file(tile))).convert("RGB"))
+    shown = np.asarray(Image.open(io.BytesIO(jpeg_file(ArraySlide(TISSUE), TileAddress(0, 0, 0), tile))).convert("RGB"))
     assert psnr(TISSUE, shown) > 35
     assert psnr(TISSUE, np.asarray(Image.open(io.BytesIO(tile.data)).convert("RGB"))) < 20

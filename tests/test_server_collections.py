@@ -22,6 +22,7 @@ from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.settings import ServerSettings
 
 CONTEXT = "http://iiif.io/api/presentation/3/context.json"
+CONTEXT_2 = "http://iiif.io/api/presentation/2/context.json"
 SECRETS = ("Doe", "Jane", "PAT-", "ACC-")
 
 
@@ -124,6 +125,62 @@ def test_parts_are_linked(client: httpx.Client) -> None:
     assert links["prev"].endswith("page=2")
 
 
+def test_old_collections_are_paged_as_their_version_has_it(client: httpx.Client, slides: Path, tmp_path: Path) -> None:
+    """Presentation API 2.1, section 5.9: a large one holds nothing but the way to its pages."""
+    answer = client.get("/iiif/2/collection.json")
+    assert answer.headers["content-type"] == "application/json"
+    whole = answer.json()
+    assert whole["@context"] == CONTEXT_2
+    assert (whole["@id"], whole["@type"], whole["total"]) == (str(answer.url), "sc:Collection", 251)
+    assert not {"collections", "manifests", "members"} & set(whole)
+    found, starts, following = [], [], whole["first"]
+    while following:
+        page = client.get(following).raise_for_status().json()
+        assert (page["@id"], page["@type"], page["within"]) == (following, "sc:Collection", whole["@id"])
+        found += page["collections"]
+        starts.append(page["startIndex"])
+        last, following = page, page.get("next", "")
+    assert (last["@id"], starts) == (whole["last"], [0, 100, 200])
+    assert client.get(last["prev"]).json()["next"] == last["@id"]
+    assert sorted(one["@id"].split("/")[-2] for one in found) == sorted({r.patient_orthanc_id for r in RECORDS})
+    patient = client.get(found[-1]["@id"]).raise_for_status().json()
+    assert patient["within"] == whole["@id"]
+
+    store = LocalStore(tmp_path / "store")
+    store.add(write_series(tmp_path / "in", "1.2.3"))
+    store.add([slides / "dicom_other" / "CT_small.dcm"])
+    with client_of(store) as own:
+        for patient in own.get("/iiif/2/collection.json").json()["collections"]:
+            for study in own.get(patient["@id"]).json()["collections"]:
+                content = own.get(study["@id"]).json()
+                assert content["within"] == patient["@id"]
+                (manifest,) = content["manifests"]
+                assert own.get(manifest["@id"]).json()["within"] == study["@id"]
+                assert own.get(manifest["thumbnail"]["@id"]).headers["content-type"] == "image/jpeg"
+    store.close()
+
+
+@pytest.mark.parametrize("prefix", ["/iiif/", "/wsi/iiif/", "/iiif/2/", "/wsi/iiif/2/"])
+def test_all_addresses_are_those_of_the_proxy(store: LocalStore, prefix: str) -> None:
+    """In the collection, its pages and their web links; each answers where the proxy leads it."""
+    public = "https://slides.example/archive"
+    with client_of(store, ServerSettings(public_url=public)) as client:
+        patient, study = RECORDS[1].patient_orthanc_id, RECORDS[1].study_orthanc_id
+        owners, seen = (f"patients/{patient}/", f"studies/{study}/"), set()
+        for path in ("collection.json", "collection.json?page=2", *(f"{owner}collection.json" for owner in owners)):
+            answer = client.get(prefix + path).raise_for_status()
+            told = re.findall(r'"(?:@id|id|within|first|last|next|prev)": ?"([^"]+)"', answer.text)
+            told += re.findall(r"<([^>]+)>;rel=\"(?:first|last|next|prev)", answer.headers.get("link", ""))
+            assert told
+            for address in told:
+                assert address.startswith(public + prefix), address
+                seen.add(address.removeprefix(public))
+        pages = {address for address in seen if "page=" in address}
+        assert pages == {f"{prefix}collection.json?page={page}" for page in (1, 2, 3)}
+        for address in sorted(pages) + sorted(address for address in seen if "/studies/" in address)[:3]:
+            assert client.get(address).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -140,7 +197,8 @@ def test_parts_are_linked(client: httpx.Client) -> None:
     ],
 )
 def test_what_is_not_there(client: httpx.Client, path: str, status: int) -> None:
-    assert client.get(f"/iiif/{path}").status_code == status
+    for version in ("", "2/"):
+        assert client.get(f"/iiif/{version}{path}").status_code == status
 
 
 def test_nobody_is_named_but_to_those_who_are_known(store: LocalStore, tmp_path: Path) -> None:
@@ -153,15 +211,17 @@ def test_nobody_is_named_but_to_those_who_are_known(store: LocalStore, tmp_path:
             (f"patients/{patient}/collection.json", "ACC-"),
             (f"studies/{study}/collection.json", "ACC-"),
         ):
-            assert not any(name in client.get(f"/iiif/{path}").text for name in SECRETS)
-            assert secret in client.get(f"/iiif/{path}", headers=known).text
+            for version in ("", "2/"):
+                assert not any(name in client.get(f"/iiif/{version}{path}").text for name in SECRETS)
+                assert secret in client.get(f"/iiif/{version}{path}", headers=known).text
 
 
 def test_dates_are_told_unless_that_is_set(store: LocalStore, client: httpx.Client) -> None:
-    path = f"/iiif/patients/{orthanc_identifier('PAT-0')}/collection.json?page=1"
-    assert "2024-01-01" in client.get(path).text
+    path = f"patients/{orthanc_identifier('PAT-0')}/collection.json?page=1"
     with client_of(store, ServerSettings(hide_dates=True)) as hiding:
-        assert "2024" not in hiding.get(path).text
+        for prefix in ("/iiif/", "/iiif/2/"):
+            assert "2024-01-01" in client.get(prefix + path).text
+            assert "2024-" not in hiding.get(prefix + path).text
 
 
 def test_empty_archive(tmp_path: Path) -> None:

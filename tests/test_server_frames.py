@@ -259,6 +259,29 @@ def test_a_frame_that_does_not_decode(tmp_path: Path, caplog: pytest.LogCaptureF
     assert str(data.SOPInstanceUID) in caplog.text
 
 
+def test_a_series_deleted_or_replaced_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its frames go, and come back with other entity tags; files that are missing are the server's fault."""
+    monkeypatch.setattr("wsi_dicom_server.pool._CHECK_AFTER_S", 0.0)
+    store = LocalStore(tmp_path / "store")
+    path = saved(tmp_path / "image.dcm", np.full((2, 8, 8), 50, "u1"))
+    record = store.add([path])
+    image = f"/iiif/frames/{record.series_uid}/1/full/max/0/default.png"
+    with client_of(store, ServerSettings(open_slides=1)) as client:
+        first = client.get(image).raise_for_status()
+        store.delete(record.series_uid)
+        assert client.get(image).status_code == 404
+        data = pydicom.dcmread(path)
+        data.PixelData = bytes([90]) * len(data.PixelData)
+        data.save_as(path)
+        again = store.add([path])
+        second = client.get(image, headers={"If-None-Match": first.headers["etag"]})
+        assert np.unique(np.asarray(Image.open(io.BytesIO(second.content)))) == [90]
+        for file in again.folder.iterdir():
+            file.unlink()
+        assert client.get(f"/iiif/frames/{record.series_uid}/0/full/max/0/default.png").status_code == 503
+    store.close()
+
+
 @pytest.mark.parametrize("kind", ["32 bits", "video"])
 def test_pixels_that_are_not_read(tmp_path: Path, kind: str) -> None:
     if kind == "32 bits":

@@ -188,9 +188,26 @@ def test_browsers_get_errors_as_pages(client):
     answer = client.get("/viewer/1.2.3", headers=browser)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "no series 1.2.3" in answer.text
+    links = Links(answer.text)
+    assert links.inline == []
+    base = str(client.base_url).rstrip("/")
+    assert {f"{base}/", f"{base}/static/site.css"} <= set(links.found)
+    assert [client.get(link).status_code for link in links.found] == [200] * len(links.found)
+    assert "style-src 'self'" in answer.headers["content-security-policy"]
     evil = client.get("/viewer/<script>alert(1)<%2fscript>", headers=browser)
     assert evil.status_code == 404
     assert "<script>" not in evil.text
+    nowhere = client.get("/", headers=browser | {"Host": "no$host"})
+    assert (nowhere.status_code, nowhere.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert 'href="/static/site.css"' in nowhere.text
+    assert "no$host" not in nowhere.text
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "image/webp,*/*;q=0.5", "text/plain, */*"])
+def test_programs_get_errors_as_json(client, accept):
+    answer = client.get("/viewer/1.2.3", headers={"Accept": accept} if accept else {})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+    assert answer.json()["HttpStatus"] == 404
 
 
 @pytest.mark.parametrize(
@@ -278,6 +295,7 @@ def test_frames_of_other_series(client, store, other):
 
 def test_addresses_of_orthanc_lead_to_our_pages(client, store, sample, other):
     (instance,) = store.instances(other)
+    one = instance.orthanc_id
     series, base = sample.orthanc_id, str(client.base_url).rstrip("/")
     leads = {
         f"viewer.html?series={series}&description=x": f"/viewer/{series}",
@@ -285,6 +303,9 @@ def test_addresses_of_orthanc_lead_to_our_pages(client, store, sample, other):
         f"mirador.html?iiif-content=../iiif/series/{series}/manifest.json": f"/mirador/{series}",
         f"mirador.html?series={series}": f"/mirador/{series}",
         f"openseadragon.html?image=../iiif/tiles/{series}/info.json": f"/openseadragon/{series}",
+        f"mirador.html?iiif-content=../iiif/frames-pyramids/{one}/7/manifest.json": f"/mirador/{one}?frame=7",
+        f"openseadragon.html?image=../iiif/frames-pyramids/{one}/7/info.json": f"/openseadragon/{one}?frame=7",
+        f"openseadragon.html?image=../iiif/frames/{one}/0/info.json": f"/openseadragon/{one}?frame=0",
     }
     for asked, target in leads.items():
         answer = client.get(f"/wsi/app/{asked}")
@@ -296,8 +317,20 @@ def test_addresses_of_orthanc_lead_to_our_pages(client, store, sample, other):
         "viewer.html?series=https://elsewhere.example",
         "mirador.html?iiif-content=https://elsewhere.example/manifest.json",
         "openseadragon.html?image=/iiif/tiles/%0d%0aSet-Cookie:x/info.json",
+        f"openseadragon.html?image=/iiif/frames/{one}/%0d%0a/info.json",
+        f"mirador.html?iiif-content=/iiif/frames-pyramids/{one}/manifest.json",
     ):
         assert client.get(f"/wsi/app/{wrong}").status_code == 400
+    for page, kind, shown in (
+        ("mirador", "manifests", f"frames-pyramids/{one}/7/manifest.json"),
+        ("openseadragon", "info", f"frames/{one}/7/info.json"),
+    ):
+        text = html.unescape(client.get(f"/{page}/{one}?frame=7").text)
+        (address,) = re.findall(rf'data-{kind}="[\[\"]*([^\"\]]+)', text)
+        assert address == f"{base}/iiif/{shown}"
+        assert client.get(address).status_code == 200
+        for frame in ("30", "x", "-1"):
+            assert client.get(f"/{page}/{one}?frame={frame}").status_code == 404
 
 
 def test_mirador_has_a_policy_of_its_own(client, sample, cytomine):
@@ -313,6 +346,30 @@ def test_mirador_has_a_policy_of_its_own(client, sample, cytomine):
     for page in ("viewer", "mirador", "openseadragon"):
         assert client.get(f"/{page}/1.2.3").status_code == 404
         assert client.get(f"/viewer/{sample.series_uid}?with=1.2.3").status_code == 404
+
+
+def test_dates_are_told_unless_that_is_set(tmp_path, slides, other):
+    """Not found by them either, which would tell as much; the order by date stays."""
+    store = LocalStore(tmp_path / "store")
+    dataset = pydicom.dcmread(slides / "dicom_wsi" / "highdicom" / "sm_image.dcm")
+    dataset.StudyDate, dataset.AcquisitionDateTime = "20240314", "20240314101500"
+    dataset.save_as(tmp_path / "slide.dcm")
+    dataset = pydicom.dcmread(slides / "dicom_other" / "CT_small.dcm")
+    dataset.StudyDate = "20240315"
+    dataset.save_as(tmp_path / "ct.dcm")
+    series = [store.add([tmp_path / name]) for name in ("slide.dcm", "ct.dcm")]
+    (instance,) = store.instances(series[1])
+    viewers = [f"/viewer/{one}" for one in (*(record.series_uid for record in series), instance.sop_instance_uid)]
+    for hidden in (False, True):
+        with client_of(store, ServerSettings(hide_dates=hidden)) as client:
+            for path in ("/", "/?sort=study_date", f"/?beside={series[0].series_uid}", *viewers):
+                assert ("2024-03-1" in client.get(path).raise_for_status().text) != hidden, path
+            newest = re.findall(r"/viewer/([\d.]+)", client.get("/?sort=study_date").text)
+            assert newest == [series[1].series_uid, series[0].series_uid]
+            found = client.get("/?from=2024-03-15").raise_for_status().text
+            assert (f"/viewer/{series[0].series_uid}" in found) == hidden
+            assert ('type="date"' in found) != hidden
+    store.close()
 
 
 def test_who_has_signed_in_sees_the_patients(tmp_path, slides):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ import httpx
 import numpy as np
 import pytest
 from iiif_prezi3 import Manifest
+from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.filereader import dcmread
 
 from tests.ome_stack import CHANNELS, write_stack
 from tests.served import SAMPLE, add_cytomine, client_of, known_reader
@@ -204,6 +207,50 @@ def test_frames_are_canvases(client: httpx.Client, archive: Archive) -> None:
     assert facts(manifest_of(client, archive.ct))["Modality"] == "CT"
 
 
+@pytest.mark.parametrize("prefix", ["", "/wsi"])
+def test_a_frame_has_a_manifest_of_its_own(client: httpx.Client, archive: Archive, prefix: str) -> None:
+    """By instance, which Orthanc has, and by series; of a whole slide it is one tile."""
+    for record in (archive.colors, archive.ct, archive.slide):
+        instance = archive.store.instances(record)[0]
+        number = record.frame_count - 1 if record is archive.colors else 0
+        for identifier in (instance.orthanc_id, instance.sop_instance_uid, record.series_uid):
+            answer = client.get(f"{prefix}/iiif/frames-pyramids/{identifier}/{number}/manifest.json")
+            manifest = answer.raise_for_status().json()
+            assert (manifest["@context"], manifest["id"]) == (CONTEXT, str(answer.url))
+            assert json.loads(Manifest(**manifest).json()) == manifest
+            (canvas,) = manifest["items"]
+            assert (canvas["width"], canvas["height"]) == (instance.width, instance.height)
+            if record is archive.ct:
+                assert canvas["service"][0]["physicalScale"] == pytest.approx(0.661468)
+            body = canvas["items"][0]["items"][0]["body"]
+            shown = Image.open(io.BytesIO(client.get(body["id"]).raise_for_status().content))
+            assert shown.size == (body["width"], body["height"])
+            service = body["service"][0]["id"]
+            assert client.get(f"{service}/info.json").json()["id"] == service
+            assert client.get(manifest["homepage"][0]["id"]).status_code == 200
+            study = client.get(manifest["partOf"][0]["id"]).raise_for_status().json()
+            assert record.series_uid in json.dumps(study["items"])
+
+            old = client.get(f"{prefix}/iiif/2/frames-pyramids/{identifier}/{number}/manifest.json").json()
+            resource = old["sequences"][0]["canvases"][0]["images"][0]["resource"]
+            assert (old["@context"], resource["width"]) == (CONTEXT_2, body["width"])
+            assert client.get(resource["@id"]).content == client.get(body["id"]).content
+            assert client.get(old["within"]).json()["@type"] == "sc:Collection"
+
+
+def test_what_no_frame_has_a_manifest_of(client: httpx.Client, archive: Archive) -> None:
+    uid = archive.store.instances(archive.colors)[0].sop_instance_uid
+    for place in (f"{uid}/2", f"{uid}/-1", f"{uid}/x", "1.2.3/0", "..%2F..%2Fetc/0"):
+        for version in ("", "2/"):
+            assert client.get(f"/iiif/{version}frames-pyramids/{place}/manifest.json").status_code == 404
+    label = next(one for one in archive.store.instances(archive.slide) if "LABEL" in dcmread(one.path).ImageType)
+    with client_of(archive.store, ServerSettings(hide_labels=True, hide_dates=True)) as hiding:
+        assert hiding.get(f"/iiif/frames-pyramids/{label.sop_instance_uid}/0/manifest.json").status_code == 404
+        told = hiding.get(f"/iiif/frames-pyramids/{archive.slide.series_uid}/0/manifest.json").raise_for_status().text
+        assert "2024-03" not in told
+        assert not any(secret in told for secret in SECRETS)
+
+
 def test_associated_images_come_after_the_slide(archive: Archive, client: httpx.Client) -> None:
     labels = [canvas["label"]["none"][0] for canvas in manifest_of(client, archive.foreign)["items"]]
     assert labels[1:] == ["Overview", "Label"]
@@ -250,7 +297,7 @@ def test_statements(archive: Archive) -> None:
         assert "navDate" not in manifest
         old = manifest_of(client, archive.slide, "2/")
         assert (old["license"], old["attribution"]) == (rights, ["Courtesy of the hospital", "The hospital"])
-        assert "2024" not in json.dumps(old) + json.dumps(manifest)
+        assert "2024-03" not in json.dumps(old) + json.dumps(manifest)
 
 
 def test_negotiation_and_errors(client: httpx.Client, archive: Archive) -> None:

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 
 from tests.contracts.store_contract import write_series
+from tests.foreign_series import Picture, native_frames, per_frame_groups, save_native, sparse
 from tests.served import SAMPLE, client_of, known_reader
 from tests.test_server_presentation import SECRETS, described
 from wsi_dicom.convert import DicomizeOptions, dicomize
@@ -160,6 +161,27 @@ def test_tiff(known, slide: SeriesRecord) -> None:
             told = " ".join(str(tag.value) for page in tiff.pages for tag in page.tags.values())
             assert not any(secret in told for secret in SECRETS)
     assert client.head(address(slide, "slide.tif")).status_code == 200
+
+
+def test_a_large_slide_that_would_be_compressed_anew(store: LocalStore, tmp_path: Path) -> None:
+    """The answer tells the command that makes the file; neither pages nor manifests lead there."""
+    picture = Picture(width=17_000, height=17_000, photometric="RGB")
+    frames = native_frames(2)
+    record = store.add(
+        [save_native(tmp_path / "large.dcm", sparse(picture, per_frame_groups([(1, 1), (17, 1)])), frames)]
+    )
+    with client_of(store) as client:
+        refused = client.get(address(record, "slide.tif"))
+        assert refused.status_code == 404
+        assert f"dicom2tiff {record.series_uid} slide.tif" in refused.json()["Message"]
+        for page in (f"/viewer/{record.series_uid}", address(record, "manifest.json")):
+            assert "slide.tif" not in client.get(page).raise_for_status().text
+
+
+def test_pages_and_manifests_lead_to_the_tiff(store: LocalStore, slide: SeriesRecord) -> None:
+    with client_of(store) as client:
+        for page in (f"/viewer/{slide.series_uid}", address(slide, "manifest.json")):
+            assert address(slide, "slide.tif") in client.get(page).raise_for_status().text
 
 
 def test_unknown_series(known) -> None:

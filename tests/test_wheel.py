@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import brotli
 import pytest
 
 from build_assets import SERVED
@@ -60,6 +62,8 @@ def test_the_viewer_is_inside_with_its_licence(wheel):
         f"{static}/vendor/openseadragon/openseadragon.min.js",
         f"{static}/vendor/openseadragon/LICENSE.txt",
         f"{static}/vendor/mirador/mirador.min.js",
+        f"{static}/vendor/mirador/mirador.min.js.br",
+        f"{static}/vendor/mirador/mirador.min.js.gz",
         f"{static}/vendor/mirador/LICENSE.txt",
     } <= names
     assert not any("axe.min" in name for name in names)  # which only the tests need
@@ -126,4 +130,6 @@ def test_a_build_fetches_what_is_missing(tmp_path):
     built = build_wheel(checkout, tmp_path / "dist", PATH=f"{npm.parent}:{os.environ['PATH']}")
     with zipfile.ZipFile(built) as archive:
         for package in SERVED.wanted:
-            assert f"wsi_dicom_server/static/vendor/{package}/{package}.min.js" in archive.namelist()
+            script = f"wsi_dicom_server/static/vendor/{package}/{package}.min.js"
+            assert brotli.decompress(archive.read(f"{script}.br")) == archive.read(script)
+            assert gzip.decompress(archive.read(f"{script}.gz")) == archive.read(script)

@@ -80,7 +80,7 @@ class CompositeSlide(SlideBase):
         self.name, self.files, self.sparse = slide.name, slide.files, slide.sparse
         self.associated = {}
         self.pyramid = replace(slide.pyramid, pixel_format=PixelFormat(3, 8), optical_paths=1)
-        self.metadata = replace(slide.metadata, window=None, icc_profile=None, optical_paths=())
+        self.metadata = replace(slide.metadata, window=None, path_windows=(), icc_profile=None, optical_paths=())
 
     def absent(self, level: int, column: int, row: int, plane: Plane = FIRST_PLANE) -> bool:
         self._grid(level, plane)
@@ -123,12 +123,12 @@ class CompositeSlide(SlideBase):
         return ((channel, colors, Plane(channel.path, plane.focal_plane)) for channel, colors in self._layers)
 
     def _window(self, channel: Channel) -> Window:
-        """The same for all focal planes and levels. What the slide tells, if it is more than the range of its bits."""
+        """The same for all focal planes and levels. What the slide tells of it, if it is more than the bits' range."""
         if channel.window is not None:
             return channel.window
         if self._slide.pyramid.pixel_format.bits == 8:
             return Window.whole(8)
-        if (told := self._slide.metadata.window) is not None and told not in _WHOLE:
+        if (told := self._slide.metadata.window_of(channel.path)) is not None and told not in _WHOLE:
             return told
         low, high = self._decoded.get((self._key, "range", channel.path), lambda: _range(self._slide, channel.path))
         return window_between(int(low), int(high))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from wsi_dicom.codecs import encode_tile
 from wsi_dicom.codecs.stream_head import bare_tile, stream_head
 from wsi_dicom.decoded_cache import kept_tiles
 from wsi_dicom.errors import CodecError
 from wsi_dicom.geometry import Plane
+from wsi_dicom.opencv_threads import one_thread_in_opencv
 from wsi_dicom.patch import Patch
 from wsi_dicom.plan import Action, ConversionPlan, LevelPlan
 from wsi_dicom.region import read_region
@@ -57,7 +57,7 @@ def write_frames(
 
     copies = all(level.action is Action.COPY for level in plan.levels) and not plan.verify
     with (
-        nullcontext() if copies else _one_thread_in_opencv,
+        nullcontext() if copies else one_thread_in_opencv,
         ThreadPoolExecutor(threads, thread_name_prefix="codec") as pool,
     ):
         for plane in plan.planes:
@@ -72,37 +72,6 @@ def write_frames(
                     for frame in frames:
                         sink.write(frame)
                     progress(level.columns, level.width * level.tile_region(0, row).height)
-
-
-class _OneThreadInOpenCv:
-    """While anybody is within, OpenCV has no threads of its own: ours, which call it, would only be in their way.
-
-    They take a tenth of the time of a rebuild. To import it takes 0.04 s, which those who only copy are spared.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._users, self._threads = threading.Lock(), 0, 1
-
-    def __enter__(self) -> None:
-        import cv2
-
-        with self._lock:
-            if not self._users:
-                self._threads = cv2.getNumThreads()
-                cv2.setNumThreads(1)
-            self._users += 1
-
-    def __exit__(self, *_: object) -> None:
-        import cv2
-
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                cv2.setNumThreads(self._threads)
-
-
-_one_thread_in_opencv: Final = _OneThreadInOpenCv()
-"""One for the process, as the number of OpenCV's threads is."""
 
 
 def recompress(stored: EncodedTile, name: str, otherwise: Callable[[], Result]) -> bytes | Result:

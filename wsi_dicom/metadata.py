@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
@@ -60,7 +60,8 @@ class SlideMetadata:
 
     `objective_power` is the nominal magnification (20.0 for 20x). `icc_profile` is the profile of the level pixels as
     found. `optical_paths` are those of the pyramid in their order, empty when the source describes none. `window` is
-    how samples of 16 bits are meant to be shown. `imaged_depth_um` is how deep the scanned volume is. `identifiers`
+    how samples of 16 bits are meant to be shown, `path_windows` how those of each optical path, empty
+    where all are alike. `imaged_depth_um` is how deep the scanned volume is. `identifiers`
     holds DICOM keywords of identifiers that a DICOM source carries. `properties` holds everything else that the source
     says, by the source's own names (Aperio's `ScanScope ID`, for instance); it may name a patient.
     """
@@ -76,9 +77,23 @@ class SlideMetadata:
     slide_identifier: str | None = None
     optical_paths: tuple[OpticalPath, ...] = ()
     window: Window | None = None
+    path_windows: tuple[Window | None, ...] = ()
     imaged_depth_um: float | None = None
     identifiers: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def window_of(self, optical_path: int) -> Window | None:
+        """How the samples of an optical path, counted from 0, are meant to be shown."""
+        return self.path_windows[optical_path] if self.path_windows else self.window
+
+    def of_paths(self, numbers: Sequence[int]) -> SlideMetadata:
+        """That of a part of the slide, which has these of its optical paths, counted from 0."""
+        described = self.optical_paths  # some series describe only the first of their paths
+        paths = tuple(described[number] for number in numbers if number < len(described))
+        windows = tuple(self.path_windows[number] for number in numbers) if self.path_windows else ()
+        if len(set(windows)) == 1:
+            return replace(self, optical_paths=paths, window=windows[0], path_windows=())
+        return replace(self, optical_paths=paths, path_windows=windows)
 
     def updated(self, stronger: SlideMetadata) -> SlideMetadata:
         """This, with every value that `stronger` tells put over it."""

@@ -67,12 +67,10 @@ class SlidePart(SlideBase):
             len(self._planes[0]),
             whole.focal_spacing_um if len(self._planes[1]) > 1 else None,
         )
-        told = slide.metadata.optical_paths  # some series describe only the first of their paths
-        paths = tuple(told[number] for number in self._planes[0] if number < len(told))
         power = slide.metadata.objective_power
         if power is not None:
             power = round(power / whole.base.scale(whole.level(options.level))[0], 6)
-        self.metadata = replace(slide.metadata, optical_paths=paths, objective_power=power)
+        self.metadata = replace(slide.metadata.of_paths(self._planes[0]), objective_power=power)
 
     def _plane(self, plane: Plane) -> Plane:
         paths, focal_planes = self._planes

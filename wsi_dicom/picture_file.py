@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import time
+import zlib
 from enum import StrEnum
 from typing import Any, Final
 
@@ -28,6 +30,10 @@ _JXL_QUALITY: Final = 85
 _JP2_QUALITY: Final = 85
 _JXL_EFFORT: Final = 3
 """Twice the speed of the next that is smaller."""
+_PNG_LEVEL: Final = 2
+"""With the filter "up" alone it takes half the time that choosing a filter for each row does; files are as large."""
+_PNG_HEAD: Final = 8 + 25
+"""Bytes of the signature and the chunk IHDR, behind which iCCP and pHYs may stand (PNG 5.6)."""
 _WHITE_FROM: Final = 128
 
 
@@ -67,7 +73,7 @@ _MEDIA_TYPES: Final = {
 # How Pillow is asked to write each of them: the levels are the quickest that still compress well. A PDF has a date, and
 # what is made twice has to be the same.
 _PILLOW: Final[dict[PictureFormat, dict[str, Any]]] = {
-    PictureFormat.PNG: {"format": "PNG", "compress_level": 3},
+    PictureFormat.PNG: {"format": "PNG"},
     PictureFormat.WEBP: {"format": "WEBP", "method": 1},
     PictureFormat.TIF: {"format": "TIFF", "compression": "tiff_adobe_deflate"},
     PictureFormat.GIF: {"format": "GIF"},
@@ -81,9 +87,10 @@ _PILLOW: Final[dict[PictureFormat, dict[str, Any]]] = {
     PictureFormat.PDF: {"format": "PDF", "creationDate": time.gmtime(0), "modDate": time.gmtime(0)},
 }
 
-# Of libjpeg (JPEG_MAX_DIMENSION), of WebP's 14 bits, of GIF's 16, and of libavif.
+# Of libjpeg (JPEG_MAX_DIMENSION), of libpng (PNG_USER_WIDTH_MAX), of WebP's 14 bits, of GIF's 16, and of libavif.
 LONGEST_SIDE: Final = {
     PictureFormat.JPG: 65_500,
+    PictureFormat.PNG: 1_000_000,
     PictureFormat.WEBP: 16_383,
     PictureFormat.GIF: 65_535,
     PictureFormat.AVIF: 32_768,
@@ -129,6 +136,8 @@ def encode_picture(
         icc_profile = None
     if picture_format is PictureFormat.JPG:
         return _jpeg(pixels, jpeg_quality, icc_profile, spacing)
+    if picture_format is PictureFormat.PNG:
+        return _png(pixels, icc_profile, spacing, one_bit=quality is Quality.BITONAL)
     if picture_format is PictureFormat.JXL:
         return _jxl(pixels)
     options = {**_PILLOW[picture_format], **_scale(picture_format, spacing)}
@@ -176,6 +185,35 @@ def _jpeg(pixels: Pixels, quality: int, icc_profile: bytes | None, spacing: Spac
     return with_icc_profile(data, icc_profile) if icc_profile else data
 
 
+def _png(pixels: Pixels, icc_profile: bytes | None, spacing: Spacing | None, *, one_bit: bool) -> bytes:
+    """By libpng, which is twice as fast as Pillow, but for what has one bit. Neither is told more than the pixels."""
+    if one_bit:
+        data = _by_pillow(pixels, PictureFormat.PNG, _PILLOW[PictureFormat.PNG], one_bit=True)
+    else:
+        data = _by_libpng(pixels)
+    more = b""
+    if icc_profile:
+        more += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile))
+    if spacing is not None and _tellable(spacing):
+        more += _png_chunk(b"pHYs", struct.pack(">IIB", round(1e3 / spacing.x_mm), round(1e3 / spacing.y_mm), 1))
+    return data[:_PNG_HEAD] + more + data[_PNG_HEAD:]
+
+
+def _by_libpng(pixels: Pixels) -> bytes:
+    from imagecodecs import PNG, PngError, png_encode
+
+    samples = np.ascontiguousarray(pixels if pixels.shape[2] > 1 else pixels[:, :, 0])
+    try:
+        return bytes(png_encode(samples, level=_PNG_LEVEL, filter=PNG.FILTER.UP))
+    except (PngError, ValueError) as error:
+        raise CodecError(f"PNG encoding failed: {error}") from error
+
+
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
+    """PNG 5.3."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
 def _jxl(pixels: Pixels) -> bytes:
     from imagecodecs import JpegxlError, jpegxl_encode
 
@@ -199,9 +237,9 @@ def _scale(picture_format: PictureFormat, spacing: Spacing | None) -> dict[str, 
     """How Pillow is told it: pixels per inch, or Exif where the format has nothing else."""
     from PIL import ExifTags, Image
 
-    if spacing is None or not all(1e-6 <= side <= 1e3 for side in spacing):  # nor could all formats tell others
+    if spacing is None or not _tellable(spacing):
         return {}
-    if picture_format in (PictureFormat.PNG, PictureFormat.TIF):
+    if picture_format is PictureFormat.TIF:
         return {"dpi": (25.4 / spacing.x_mm, 25.4 / spacing.y_mm)}
     if picture_format not in (PictureFormat.WEBP, PictureFormat.AVIF):
         return {}
@@ -209,6 +247,11 @@ def _scale(picture_format: PictureFormat, spacing: Spacing | None) -> dict[str, 
     exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = 10 / spacing.x_mm, 10 / spacing.y_mm
     exif[ExifTags.Base.ResolutionUnit] = 3  # centimetres
     return {"exif": exif.tobytes()}
+
+
+def _tellable(spacing: Spacing) -> bool:
+    """Others could not be written in all formats."""
+    return all(1e-6 <= side <= 1e3 for side in spacing)
 
 
 def _in_quality(pixels: Pixels, quality: Quality, *, opaque: bool) -> Pixels:

@@ -13,7 +13,7 @@ from wsi_dicom.codecs.jpeg_markers import SOI, parse_header, tables_prefix, with
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.color_profile import ColorProfile, color_profile
 from wsi_dicom.display import eight_bits
-from wsi_dicom.errors import InvalidRequest
+from wsi_dicom.errors import CodecError, InvalidRequest
 from wsi_dicom.geometry import FIRST_PLANE, Plane, Pyramid, Region
 from wsi_dicom.picture_file import CARRY_PROFILES, JPEG_QUALITY, PictureFormat, Quality, encode_picture
 from wsi_dicom.region import MAX_PIXELS
@@ -103,7 +103,7 @@ def stored_picture(slide: Slide, request: ImageRequest, colors: Colors = Colors.
     tile = slide.encoded_tile(*address, request.plane)
     if tile is None:
         return None
-    return jpeg_file(tile, _profile(slide, colors))
+    return jpeg_file(slide, address, tile, _profile(slide, colors))
 
 
 def render(
@@ -121,7 +121,8 @@ def render(
     """
     if (stored := stored_picture(slide, request, colors)) is not None:
         return stored
-    pixels = eight_bits(scaled_region(slide, request, max_pixels=max_pixels), slide.metadata.window)
+    window = slide.metadata.window_of(request.plane.optical_path)
+    pixels = eight_bits(scaled_region(slide, request, max_pixels=max_pixels), window)
     icc_profile = None
     if (profile := _profile(slide, colors)) is not None:
         in_color = request.quality in (Quality.DEFAULT, Quality.COLOR)
@@ -140,13 +141,26 @@ def _profile(slide: Slide, colors: Colors) -> ColorProfile | None:
     return color_profile(slide.metadata.icc_profile)
 
 
-def jpeg_file(tile: EncodedTile, profile: ColorProfile | None = None) -> bytes:
+def jpeg_file(slide: Slide, address: TileAddress, tile: EncodedTile, profile: ColorProfile | None = None) -> bytes:
     """A stored JPEG stream as a file that every program shows in its true colours: nearly always the stream itself.
 
     DICOM may tell that samples are RGB where the stream does not; programs would take them for YCbCr, so Adobe's marker
-    says it. Given a profile, the file carries it. Raises CodecError.
+    says it. Given a profile, the file carries it. Raises CodecError, which names the tile of the slide, for what does
+    not even begin as such a stream: no more of it is looked at.
     """
+    try:
+        return _marked(tile, profile)
+    except CodecError as error:
+        level, column, row = address
+        raise CodecError(
+            f"{slide.name}: level {level}, tile column {column}, row {row} cannot be shown: {error}"
+        ) from error
+
+
+def _marked(tile: EncodedTile, profile: ColorProfile | None) -> bytes:
     data = tile.data
+    if not data.startswith(SOI):
+        raise CodecError("no JPEG stream")
     if tile.encoding.photometric == "RGB" and parse_header(data).colour is None:
         data = tables_prefix(None, mark_rgb=True) + data[len(SOI) :]
     return data if profile is None else with_icc_segments(data, profile.segments)

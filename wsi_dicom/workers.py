@@ -97,15 +97,23 @@ def _start_worker(queue: SimpleQueue[Advance | logging.LogRecord], log_level: in
     logging.getLogger().addHandler(_LogOfWorker())
     warnings.filterwarnings("ignore", module="pydicom")  # as in the process that waits
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(lambda: os._exit(1))
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed ends nobody; its workers would wait for the next task for ever."""
+def end_with_parent(end: Callable[[], object]) -> None:
+    """Calls `end`, in a thread, once the process that started this one is gone.
+
+    A parent that was killed ends nobody; its processes would wait for the next task for ever.
+    """
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    if parent is None:
+        return
+
+    def wait_for_it() -> None:
+        parent.join()  # by a pipe that its death closes
+        end()
+
+    threading.Thread(target=wait_for_it, name="end with parent", daemon=True).start()
 
 
 def _do(task: Task[T]) -> T:

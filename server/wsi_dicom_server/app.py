@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
+from wsi_dicom.opencv_threads import one_thread_in_opencv
 from wsi_dicom.stores import SeriesStore
 from wsi_dicom_server.access.control import AccessControl
 from wsi_dicom_server.errors import HANDLERS
@@ -97,7 +98,8 @@ def create_app(settings: ServerSettings, store: SeriesStore) -> Application:
 
 @asynccontextmanager
 async def _lifespan(app: Application) -> AsyncIterator[None]:
-    yield
+    with one_thread_in_opencv:
+        yield
     if app.site.jobs is not None:
         await to_thread.run_sync(app.site.jobs.close)
     app.site.slides.close()

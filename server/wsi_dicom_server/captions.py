@@ -62,6 +62,10 @@ def slide_size(record: SeriesRecord) -> str:
     return f"{record.width:,} × {record.height:,} pixels".replace(",", " ") if record.width else ""
 
 
+def image_count(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
+
+
 def slide_facts(record: SeriesRecord, slide: Slide, *, dates: bool = True) -> list[tuple[str, str]]:
     """Pairs of label and value, only what is known."""
     metadata, spacing = slide.metadata, slide.pyramid.spacing
@@ -95,13 +99,6 @@ def patient_facts(record: SeriesRecord) -> list[tuple[str, str]]:
         ("Accession number", record.accession_number),
     ]
     return [(label, value) for label, value in facts if value]
-
-
-def path_name(slide: Slide, number: int) -> str:
-    """What an optical path, counted from 0, is called: a channel of fluorescence as a rule."""
-    described = slide.metadata.optical_paths
-    path = described[number] if number < len(described) else None
-    return (path.description or path.identifier) if path else f"Optical path {number + 1}"
 
 
 def specimen_facts(record: SeriesRecord) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from wsi_dicom.errors import (
     WsiError,
 )
 from wsi_dicom_server import markup
+from wsi_dicom_server.addresses import home_url
 from wsi_dicom_server.negotiation import preferred
 from wsi_dicom_server.replies import ANY_ORIGIN, BY_ACCEPT, Reply, header
 
@@ -45,6 +46,7 @@ _ORTHANC: Final = {
     405: (8, "Bad request"),
     406: (34, "Cannot send a response which is acceptable according to the Accept HTTP header"),
     503: (36, "The database is currently not available (probably a transient situation)"),
+    507: (19, "The file storage is full"),
 }
 _NO_PICTURE: Final = "nothing here can be shown; the server's log has the details"
 _UNREADABLE: Final = "this series cannot be read; the server's log has the details"
@@ -83,7 +85,7 @@ def error_reply(request: Request, status: int, message: str) -> Reply:
     headers = [ANY_ORIGIN, BY_ACCEPT, (b"cache-control", b"no-store")]
     offers = ("application/json", "text/html")
     if preferred(header(request, b"accept"), offers) == "text/html":
-        body = markup.error_page(status, reason, message).encode()
+        body = markup.error_page(_home(request), status, reason.capitalize(), message).encode()
         return Reply(status, [(b"content-type", b"text/html; charset=utf-8"), *markup.SECURITY, *headers], body)
     orthanc_status, orthanc_error = _ORTHANC.get(status, _INTERNAL)
     content = {
@@ -96,6 +98,14 @@ def error_reply(request: Request, status: int, message: str) -> Reply:
         "Uri": request.url.path,
     }
     return Reply(status, [(b"content-type", b"application/json"), *headers], json.dumps(content).encode())
+
+
+def _home(request: Request) -> str:
+    """Where the host is not known either, which is an error of its own, browsers fill it in."""
+    try:
+        return home_url(request)
+    except InvalidRequest:
+        return ""
 
 
 HANDLERS: Final = {

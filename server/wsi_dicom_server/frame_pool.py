@@ -59,10 +59,15 @@ class FramePool:
         self._images.close()
 
     def _count(self, identifier: str, held: _CountedFrames | None) -> _CountedFrames:
-        require_identifier(identifier)
-        instance = self._store.find_instance(identifier)
-        record = stored_series(self._store, instance.series_uid if instance is not None else identifier)
-        tag = series_tag(record)
+        tag = ""
+        try:
+            require_identifier(identifier)
+            instance = self._store.find_instance(identifier)
+            record = stored_series(self._store, instance.series_uid if instance is not None else identifier)
+            tag = series_tag(record)
+        finally:
+            if held is not None and held.series_tag != tag:  # deleted or replaced: its files take up disk space
+                self._images.forget((held.series_tag, image.path) for image in held.images)
         if held is not None and held.series_tag == tag:
             return held
         found = [instance] if instance is not None else self._store.instances(record)

@@ -20,6 +20,7 @@ _SHAPES: Final = {
     '<path d="M14 10a4 4 0 0 0-5.7 0l-3 3A4 4 0 0 0 11 18.7l1-1"/>',
     "save": '<path d="M12 4v11M7 11l5 5 5-5M5 20h14"/>',
     "upload": '<path d="M12 16V5M7 9l5-5 5 5M5 20h14"/>',
+    "folder": '<path d="M3.5 18.5v-12a1 1 0 0 1 1-1h4.6l2 2.5h8.4a1 1 0 0 1 1 1v10.5h-17z"/>',
     "help": '<circle cx="12" cy="12" r="8.5"/><path d="M9.5 9.5a2.5 2.5 0 1 1 3.5 2.3c-.7.3-1 .8-1 1.7M12 16.8v.1"/>',
     "details": '<circle cx="12" cy="12" r="8.5"/><path d="M12 11v5.5M12 7.6v.1"/>',
     "together": '<rect x="5" y="11" width="14" height="9" rx="2"/><path d="M8 11V8a4 4 0 0 1 8 0v3"/>',

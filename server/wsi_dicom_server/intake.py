@@ -19,6 +19,7 @@ from wsi_dicom.sources.dicomdir import is_dicomdir
 from wsi_dicom.sources.found import slides_among
 from wsi_dicom.sources.zipped import is_zip, unpack_all
 from wsi_dicom.stores import SeriesStore
+from wsi_dicom_server.disk_room import disk_is_full, disk_room
 from wsi_dicom_server.upload_names import safe_place
 
 if TYPE_CHECKING:
@@ -31,16 +32,21 @@ UPLOADED: Final = "uploaded"
 
 _UNPACKED: Final = "unpacked"
 _STEPS: Final = 1_000_000
+_FULL: Final = "the server's disk has no room for this"
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Files in `folder` / UPLOADED, and what is to become of them. Archives may unpack to `largest` bytes."""
+    """Files in `folder` / UPLOADED, and what is to become of them.
+
+    Archives may unpack to `largest` bytes, and leave `keep_free` of the disk to others.
+    """
 
     folder: Path
     store: Callable[[], SeriesStore]
     options: DicomizeOptions
     largest: int
+    keep_free: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,8 @@ class _Failures:
             yield
         except (StoreError, OSError) as error:
             logger.error("an upload could not be stored: %s", error)  # noqa: TRY400 - its line says all
-            self.words.append("the server cannot store this now; its log has the details")
+            full = disk_is_full(error)
+            self.words.append(_FULL if full else "the server cannot store this now; its log has the details")
         except WsiError as error:
             words = str(error)
             for own in self._own:
@@ -119,7 +126,8 @@ def _files(upload: Upload, failures: _Failures) -> list[Path]:
         place = upload.folder / _UNPACKED / str(number)
         before = len(failures.words)
         with failures.noted():
-            unpack_all(archive, place, safe_place, upload.largest)
+            room = disk_room(upload.folder, upload.keep_free)
+            unpack_all(archive, place, safe_place, min(upload.largest, room))
         archive.unlink()
         if len(failures.words) > before:  # half of an archive is none
             shutil.rmtree(place, ignore_errors=True)

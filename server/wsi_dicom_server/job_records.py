@@ -153,18 +153,15 @@ class JobRecords:
         raise NotFound(f"no job {identifier[:40]!r}")
 
     def begin(self, identifier: str, at_once: int) -> bool:
-        """Whether it may run now: never more than `at_once` do."""
+        """Whether it runs now: never more than `at_once` do."""
         with self._connected() as connection:
             if self._count(connection, JobState.RUNNING) >= at_once:
                 return False
-            self._set(connection, identifier, state=JobState.RUNNING, begun=time.time())
-            return True
+            return self._set(connection, identifier, state=JobState.RUNNING, begun=time.time())
 
     def advance(self, identifier: str, progress: int) -> None:
-        """Of one that still runs."""
-        running = update(_jobs).where(_jobs.c.id == identifier, _jobs.c.state == JobState.RUNNING)
         with self._connected() as connection:
-            connection.execute(running.values(progress=progress))
+            self._set(connection, identifier, progress=progress)
 
     def end(self, identifier: str, state: JobState, series: tuple[str, ...] = (), error: str = "") -> None:
         told = {"state": state, "ended": time.time(), "series": json.dumps(series), "error": error}
@@ -190,7 +187,9 @@ class JobRecords:
             connection.execute(query)
 
     def _bury(self, connection: Connection) -> None:
-        query = update(_jobs).where(_jobs.c.state.in_(_UNDONE), _jobs.c.alive < time.time() - _SILENT_S)
+        """Jobs of others: who asks lives, however long the machine slept."""
+        silent = (_jobs.c.alive < time.time() - _SILENT_S) & (_jobs.c.owner != self._owner)
+        query = update(_jobs).where(_jobs.c.state.in_(_UNDONE), silent)
         words = "the server ended before this was done; upload it again"
         connection.execute(query.values(state=JobState.FAILURE, error=words, ended=_jobs.c.alive))
 
@@ -200,8 +199,10 @@ class JobRecords:
         return connection.scalar(query) or 0
 
     @staticmethod
-    def _set(connection: Connection, identifier: str, **values: Any) -> None:
-        connection.execute(update(_jobs).where(_jobs.c.id == identifier).values(**values))
+    def _set(connection: Connection, identifier: str, **values: Any) -> bool:
+        """Whether there was anything to change: what has ended stays as it is."""
+        undone = update(_jobs).where(_jobs.c.id == identifier, _jobs.c.state.in_(_UNDONE))
+        return connection.execute(undone.values(**values)).rowcount > 0
 
     def _exists(self) -> bool:
         return self._path.is_file()

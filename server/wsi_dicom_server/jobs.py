@@ -32,7 +32,7 @@ class _Stopped(Exception):
 
 @dataclass(slots=True)
 class _Job:
-    """A job of this process: what is to be done, and the folder that goes away with it."""
+    """A job of this process: what is to be done, and the folder that goes away with it; at last what came of it."""
 
     upload: Upload
     folder: ExitStack
@@ -40,6 +40,7 @@ class _Job:
     thread: threading.Thread | None = None
     steps: int = 0
     total_steps: int = 0
+    ended: tuple[JobState, TakenIn] | None = None
 
     def advanced(self, advance: Advance) -> None:
         """Raises _Stopped."""
@@ -47,6 +48,11 @@ class _Job:
             raise _Stopped
         self.steps += advance.pixels
         self.total_steps += advance.total_pixels
+
+    def end(self, state: JobState, taken: TakenIn = _NOTHING) -> None:
+        """Clears away first: who reads that a job has ended finds nothing of it."""
+        self.folder.close()
+        self.ended = state, taken
 
     @property
     def progress(self) -> int:
@@ -105,10 +111,11 @@ class Jobs:
             self._keeper.join()
 
     def _keep(self) -> None:
-        told = time.monotonic()
+        told, pause_s = time.monotonic(), _LOOKED_AFTER_EVERY_S
         while not (self._closing and not self._jobs):
-            self._wake.wait(_LOOKED_AFTER_EVERY_S if self._jobs else None)
+            self._wake.wait(pause_s if self._jobs else None)
             self._wake.clear()
+            pause_s = _LOOKED_AFTER_EVERY_S
             try:
                 self._look_after()
                 if self._jobs and time.monotonic() - told > ALIVE_EVERY_S:
@@ -116,43 +123,42 @@ class Jobs:
                     told = time.monotonic()
             except StoreError as error:
                 logger.error("%s", error)  # noqa: TRY400 - its line says all
+                pause_s = ALIVE_EVERY_S  # a full disk does not need four lines a second
                 if self._closing:
                     self._stop_all()
 
     def _stop_all(self) -> None:
         """Without the records, which cannot be used."""
-        for identifier, job in list(self._jobs.items()):
+        for job in self._jobs.values():
             job.stop.set()
+        for job in self._jobs.values():
             if job.thread is not None:
                 job.thread.join()
             else:
-                self._end(identifier, JobState.CANCELLED, _NOTHING)
+                job.end(JobState.CANCELLED)
+        self._jobs.clear()
 
     def _look_after(self) -> None:
-        """Raises StoreError."""
-        for record in self.records.own():
-            job = self._jobs.get(record.id)
-            if job is None:
-                continue
-            if record.cancelling or self._closing:
+        """The oldest first. Raises StoreError: what could not be written down then is so the next time."""
+        with self._lock:  # whatever is in here has its record
+            jobs = dict(self._jobs)
+        records = {record.id: record for record in self.records.own()} if jobs else {}
+        for identifier, job in jobs.items():
+            record = records.get(identifier)
+            if record is None or record.cancelling or self._closing:  # None: others took this process for dead
                 job.stop.set()
-                if job.thread is None:
-                    self._end(record.id, JobState.CANCELLED, _NOTHING)
+            if job.thread is None and job.stop.is_set():
+                job.end(JobState.CANCELLED)
+            if job.ended is not None:
+                state, taken = job.ended
+                self.records.end(identifier, state, taken.series, on_one_line("; ".join(taken.failures)))
+                del self._jobs[identifier]
             elif job.thread is None:
-                if self.records.begin(record.id, self._at_once):
-                    job.thread = threading.Thread(target=self._run, args=(record.id, job), name=f"job {record.id}")
+                if self.records.begin(identifier, self._at_once):
+                    job.thread = threading.Thread(target=self._run, args=(identifier, job), name=f"job {identifier}")
                     job.thread.start()
-            elif job.progress > record.progress:
-                self.records.advance(record.id, job.progress)
-
-    def _end(self, identifier: str, state: JobState, taken: TakenIn) -> None:
-        """Clears away first: who reads that a job has ended finds nothing of it."""
-        self._jobs[identifier].folder.close()
-        try:
-            self.records.end(identifier, state, taken.series, on_one_line("; ".join(taken.failures)))
-        except StoreError as error:
-            logger.error("job %s: %s", identifier, error)  # noqa: TRY400 - its line says all
-        del self._jobs[identifier]
+            elif record is not None and job.progress > record.progress:
+                self.records.advance(identifier, job.progress)
 
     def _run(self, identifier: str, job: _Job) -> None:
         state, taken = JobState.FAILURE, _NOTHING
@@ -169,5 +175,5 @@ class Jobs:
         except Exception:  # a bug ends its job, not the server
             logger.exception("job %s: an error of this program; please report it", identifier)
             taken = TakenIn((), ("internal error; the server's log has the details",))
-        self._end(identifier, state, taken)
+        job.end(state, taken)
         self._wake.set()

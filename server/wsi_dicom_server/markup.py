@@ -78,13 +78,26 @@ def page_reply(text: str, security: Headers = SECURITY) -> Reply:
     )
 
 
-def error_page(status: int, reason: str, message: str) -> str:
-    """Without links and styles of ours: it is shown under any path, behind any proxy."""
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<title>{status} {escape(reason)}</title></head>
-<body><h1>{escape(reason)}</h1><p>{escape(message)}</p></body></html>
-"""
+def error_page(root: str, status: int, reason: str, message: str) -> str:
+    """What went wrong, in the words of the error, and the way back."""
+    body = f"""<header class="bar">
+{brand(root)}
+</header>
+<main class="error">
+<p class="status">{status}</p>
+<h1>{escape(reason)}</h1>
+<p class="message">{escape(message)}</p>
+<p><a class="button main" href="{root}/">All slides</a></p>
+</main>"""
+    return page(f"{status} {reason}", root, body, styles=("error.css",))
+
+
+def brand(root: str) -> str:
+    """Our sign in the corner of a page; it leads to the archive."""
+    return (
+        f'<a class="brand" href="{root}/" title="All slides">'
+        f'<img src="{root}/favicon.svg" alt="" width="28" height="28">Slides</a>'
+    )
 
 
 def button(name: str, label: str, *, symbol: str | None = None, kind: str = "tool", more: str = "") -> str:

@@ -9,9 +9,9 @@ from typing import Final
 from urllib.parse import urlencode
 
 from wsi_dicom.stores import SeriesOrder, SeriesRecord
-from wsi_dicom_server.captions import readable_name, slide_date, slide_size, slide_title
+from wsi_dicom_server.captions import image_count, readable_name, slide_date, slide_size, slide_title
 from wsi_dicom_server.icons import icon
-from wsi_dicom_server.markup import button
+from wsi_dicom_server.markup import brand, button
 from wsi_dicom_server.markup import page as document
 
 ORDERS: Final = {
@@ -36,8 +36,8 @@ _FILTERS: Final = {
 class ArchivePage:
     """What the page shows. `asked` holds the parameters of the search, by their names in the address.
 
-    `number` counts from 1. `patients`: they may be named. `uploads`: slides may be added. `beside` is the series to
-    which another is to be chosen, with its title. `user` has signed in here.
+    `number` counts from 1. `patients`: they may be named. `dates`: they may be told. `uploads`: slides may be added.
+    `beside` is the series to which another is to be chosen, with its title. `user` has signed in here.
     """
 
     root: str
@@ -47,6 +47,7 @@ class ArchivePage:
     pages: int
     asked: Mapping[str, str]
     patients: bool
+    dates: bool
     uploads: bool
     beside: tuple[str, str] | None
     user: str | None
@@ -63,11 +64,9 @@ class ArchivePage:
 
 def archive_page(archive: ArchivePage) -> str:
     body = f"""<header class="bar">
-<a class="brand" href="{archive.root}/">
-<img src="{archive.root}/favicon.svg" alt="All slides" width="28" height="28"></a>
-<h1>Slides</h1>
+<h1>{brand(archive.root)}</h1>
 {_search(archive)}
-{_ADD if archive.uploads else ""}
+{_FOLDER + _ADD if archive.uploads else ""}
 {_user(archive)}</header>
 <main class="archive">
 {_beside(archive)}{_content(archive)}</main>
@@ -76,6 +75,10 @@ def archive_page(archive: ArchivePage) -> str:
     return document("Slides", archive.root, body, styles=("archive.css",), modules=modules)
 
 
+_FOLDER: Final = (
+    f'<button type="button" class="button" data-do="add-folder" aria-label="Add a folder" title="Add a folder">'
+    f"{icon('folder')}</button>"
+)
 _ADD: Final = (
     f'<button type="button" class="button main" data-do="add">{icon("upload")}<span>Add slides</span></button>'
 )
@@ -92,7 +95,8 @@ def _user(archive: ArchivePage) -> str:
 
 def _search(archive: ArchivePage) -> str:
     asked = archive.asked
-    filters = {name: told for name, told in _FILTERS.items() if name != "patient" or archive.patients}
+    hidden = {*(() if archive.patients else ("patient",)), *(() if archive.dates else ("from", "to"))}
+    filters = {name: told for name, told in _FILTERS.items() if name not in hidden}
     fields = "".join(
         f'<label class="field{" wide" if name == "scanner" and not archive.patients else ""}"><span>{label}</span>'
         f'<input type="{kind}" name="{name}" value="{escape(asked.get(name, ""))}"></label>'
@@ -151,8 +155,9 @@ _NOTHING: Final = '<section class="empty"><h2>Nothing matches</h2><p>Try fewer w
 
 def _empty(archive: ArchivePage) -> str:
     adding = (
-        "<p>Drop slide files or DICOM files anywhere on this page, or</p>\n"
-        f'<p><button type="button" class="button main" data-do="add">{icon("upload")}Choose files</button></p>\n'
+        "<p>Drop slides, DICOM files or folders of them anywhere on this page, or</p>\n"
+        f'<p class="ways"><button type="button" class="button main" data-do="add">{icon("upload")}Choose files</button>'
+        f'<button type="button" class="button" data-do="add-folder">{icon("folder")}Choose a folder</button></p>\n'
         "<p>On the command line it is</p>"
         if archive.uploads
         else "<p>Convert a whole slide and it shows up here:</p>"
@@ -169,11 +174,12 @@ def _card(archive: ArchivePage, record: SeriesRecord) -> str:
     root, series = archive.root, record.series_uid
     address = f"{root}/viewer/{archive.beside[0]}?with={series}" if archive.beside else f"{root}/viewer/{series}"
     patient = " · ".join(filter(None, (readable_name(record.patient_name), record.patient_id)))
+    date = slide_date(record) if archive.dates else ""
     lines = [
         patient if archive.patients else "",
         " · ".join(filter(None, (record.stain, record.anatomy))) or ("" if record.width else _kind(record)),
         record.scanner,
-        " · ".join(filter(None, (slide_date(record), slide_size(record).removesuffix(" pixels")))),
+        " · ".join(filter(None, (date, slide_size(record).removesuffix(" pixels")))),
     ]
     told = "".join(f"<p>{escape(line)}</p>" for line in lines if line)
     if not record.frame_count:
@@ -181,14 +187,12 @@ def _card(archive: ArchivePage, record: SeriesRecord) -> str:
     return (
         f'<li class="card"><a href="{address}">'
         f'<img src="{root}/associated/{series}/thumbnail" alt="" loading="lazy" width="320" height="240">'
-        f"<h2>{escape(slide_title(record))}</h2>{told}</a></li>\n"
+        f'<h2 title="{escape(slide_title(record))}">{escape(slide_title(record))}</h2>{told}</a></li>\n'
     )
 
 
 def _kind(record: SeriesRecord) -> str:
-    images = (
-        f"{record.frame_count} image{'' if record.frame_count == 1 else 's'}" if record.frame_count else "no images"
-    )
+    images = image_count(record.frame_count) if record.frame_count else "no images"
     return " · ".join(filter(None, (record.modality, images)))
 
 
@@ -217,4 +221,5 @@ def _jobs(archive: ArchivePage) -> str:
 </li></template>
 <div class="drop" hidden><p>{icon("upload")}Drop to add</p></div>
 <input type="file" multiple hidden data-files>
+<input type="file" webkitdirectory hidden data-folder>
 """

@@ -19,12 +19,12 @@ so the hash of nothing is enough, and style that is written into the page stays 
 MIRADOR_SECURITY: Final = security_headers(_EMPTY_STYLE)
 
 
-def mirador_page(root: str, titles: Sequence[str], series: Sequence[str]) -> str:
-    """A window of Mirador for each series."""
-    manifests = [f"{root}/iiif/series/{one}/manifest.json" for one in series]
+def mirador_page(root: str, series: str, windows: Sequence[tuple[str, str]]) -> str:
+    """`windows` have a title and the address of a manifest each; the first is of `series`."""
+    titles, manifests = zip(*windows, strict=True)
     return _page(
         root,
-        series[0],
+        series,
         "Mirador",
         titles,
         f'<div id="mirador" class="stage" data-manifests="{escape(json.dumps(manifests))}"></div>',

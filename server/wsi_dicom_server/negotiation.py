@@ -1,4 +1,4 @@
-"""Choosing a media type (RFC 9110, 12.5.1)."""
+"""Choosing a media type, and a content coding (RFC 9110, 12.5.1 and 12.5.3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def preferred(accept: str, offers: tuple[str, ...]) -> str | None:
 
     An empty value accepts everything. Parameters other than q are ignored.
     """
-    if not accept.strip():
+    if not accept.strip(" \t,"):
         return offers[0]
     weights = _weights(accept)
 
@@ -25,8 +25,20 @@ def preferred(accept: str, offers: tuple[str, ...]) -> str | None:
     return best if weight(best) > 0 else None
 
 
+@lru_cache(maxsize=512)
+def preferred_coding(accept_encoding: str, offers: tuple[str, ...]) -> str:
+    """The content coding that the value of an Accept-Encoding header likes best, earlier ones first when equal.
+
+    "identity" when it likes none of the offers or tells nothing: that is what every client takes.
+    """
+    weights = _weights(accept_encoding)
+    weighed = {offer: weights.get(offer, weights.get("*", 0.0)) for offer in offers}
+    best = max(weighed, key=weighed.__getitem__, default="identity")
+    return best if weighed.get(best) else "identity"
+
+
 def _weights(accept: str) -> dict[str, float]:
-    """Media range to weight; a weight that is no number counts as 1, as if it were not there."""
+    """Media range or coding to weight; a weight that is no number counts as 1, as if it were not there."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(","):
         media_range, *parameters = (item.strip() for item in part.split(";"))

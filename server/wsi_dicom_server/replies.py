@@ -18,6 +18,7 @@ ANY_ORIGIN: Final = (b"access-control-allow-origin", b"*")
 IMMUTABLE: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 REVALIDATE: Final = (b"cache-control", b"no-cache")
 BY_ACCEPT: Final = (b"vary", b"Accept")
+BY_CODING: Final = (b"vary", b"Accept-Encoding")
 _ENTITY_TAG: Final = re.compile('"[^"]*"')  # commas may be inside
 _EXPOSED: Final = (b"access-control-expose-headers", b"ETag, Link")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +16,7 @@ from uvicorn.supervisors import Multiprocess
 
 from wsi_dicom.errors import InvalidRequest, StoreError, WsiError
 from wsi_dicom.stores import SeriesStore
+from wsi_dicom.workers import end_with_parent
 from wsi_dicom_server.access.policy import Access
 from wsi_dicom_server.app import Application, create_app
 from wsi_dicom_server.settings import ServerSettings
@@ -22,6 +25,10 @@ from wsi_dicom_server.tile_protocol import TileProtocol
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_HEALTH_S = 60
+"""Seconds that a worker may be silent, its imports included: on a busy machine 5, uvicorn's own, kill every new one."""
+_KEEP_ALIVE_S = 75
+"""Longer than proxies keep idle connections (nginx 60 s): who closes first must be who asks, or a request is lost."""
 
 
 def serve(
@@ -73,6 +80,8 @@ def uvicorn_config(application: Callable[[], Application], *, workers: int = 1) 
         server_header=False,
         proxy_headers=False,  # it would take every program of this machine for a proxy, and hide who the peer is
         backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_worker_healthcheck=_HEALTH_S,
         timeout_graceful_shutdown=5,  # an upload may take hours
     )
 
@@ -82,6 +91,7 @@ def _in_worker(
 ) -> Application:
     if start_log is not None:
         start_log()
+    end_with_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # uvicorn's workers would keep the port
     try:
         return create_app(settings, opener())
     except WsiError as error:

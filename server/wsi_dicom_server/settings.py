@@ -28,7 +28,7 @@ class ServerSettings:
     made of them.
 
     `attribution` is a text that viewers must show beside every picture; `provider` and `provider_url` name who provides
-    them, and their web page. `hide_dates`: IIIF manifests and collections tell no date.
+    them, and their web page. `hide_dates`: pages, manifests and collections tell no date.
 
     `iiif`: manifests and collections are there; image services always are, because the viewer is made of them.
     `mirador` and `openseadragon`: the pages with these viewers are there. `powers_of_two`: `info.json` offers no other
@@ -40,7 +40,8 @@ class ServerSettings:
 
     `jobs_file` tells of uploads and what becomes of them, to all processes of a server; without one nothing can be
     uploaded. `jobs_at_once` run, each on its share of the processors; no more than `waiting_jobs` wait or run.
-    `largest_upload` is in bytes, of what an archive unpacks to as well.
+    `largest_upload` is in bytes, of what an archive unpacks to as well. Uploads leave `keep_free` bytes of the disk
+    to what is made of them, and to all else.
     """
 
     host: str = "127.0.0.1"
@@ -73,6 +74,7 @@ class ServerSettings:
     jobs_at_once: int = 1
     waiting_jobs: int = 100
     largest_upload: int = 64 << 30
+    keep_free: int = 2 << 30
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -85,6 +87,8 @@ class ServerSettings:
             raise InvalidRequest(f"{self.workers} workers: expected 1 to 256")
         if min(self.jobs_at_once, self.waiting_jobs, self.largest_upload) < 1:
             raise InvalidRequest("the numbers of jobs and bytes of an upload must be at least 1")
+        if self.keep_free < 0:
+            raise InvalidRequest(f"{self.keep_free} bytes to keep free: expected 0 or more")
         if self.public_url is not None:
             url = urlsplit(self.public_url)
             if url.scheme not in ("http", "https") or not url.netloc or url.query or url.fragment:

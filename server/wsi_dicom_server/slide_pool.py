@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from wsi_dicom.errors import InvalidRequest, NotFound, StoreError
+from wsi_dicom.errors import InvalidRequest, NotFound, StoreError, WsiError
 from wsi_dicom.slide import Slide
 from wsi_dicom.stores import SeriesRecord, SeriesStore
 from wsi_dicom_server.pool import Pool
@@ -47,14 +48,31 @@ class SlidePool(Pool[str, ServedSlide]):
             slide = self._store.open(record.series_uid)
         except NotFound as error:  # the series is there, but files of it are not
             raise StoreError(str(error)) from error
+        _find_frames(slide)
         served = ServedSlide(slide, record, series_tag(record))
         weakref.finalize(served, slide.close)
         return served
 
 
+def _find_frames(slide: Slide) -> None:
+    """Reads a tile of each level and plane: without an offset table all frames are visited for the first one.
+
+    That may take a second, and stored tiles are read in the event loop.
+    """
+    for level in range(len(slide.pyramid.levels)):
+        for plane in slide.pyramid.planes:
+            with suppress(WsiError):  # told to whoever asks for a tile
+                slide.encoded_tile(level, 0, 0, plane)
+
+
+def is_identifier(text: str) -> bool:
+    """Whether a series or an instance could be called this."""
+    return len(text) <= 64 and _IDENTIFIER.fullmatch(text) is not None
+
+
 def require_identifier(identifier: str) -> None:
     """Raises NotFound for what nothing can be called, before the store is asked."""
-    if len(identifier) > 64 or not _IDENTIFIER.fullmatch(identifier):
+    if not is_identifier(identifier):
         raise NotFound(f"{identifier[:64]!r} is neither a DICOM UID nor an Orthanc identifier")
 
 

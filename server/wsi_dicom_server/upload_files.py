@@ -11,6 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 
 from wsi_dicom.errors import InvalidRequest, StoreError
+from wsi_dicom_server.disk_room import disk_is_full, disk_room
 from wsi_dicom_server.upload_names import safe_place
 
 _MOST_FILES: Final = 20_000
@@ -25,15 +26,16 @@ class Body(Protocol):
         ...
 
     def finish(self) -> None:
-        """After the last piece. Raises InvalidRequest when the body is not complete."""
+        """After the last piece. Raises InvalidRequest when the body is not complete, HTTPException, StoreError."""
         ...
 
 
 class UploadFolder:
-    """The files of one upload below `root`, one open at a time."""
+    """The files of one upload below `root`, one open at a time; they leave `keep_free` bytes of the disk to others."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, keep_free: int) -> None:
         self.root = root
+        self._keep_free = keep_free
         self.names: list[str] = []
         self._open = ExitStack()
         self._file: BinaryIO | None = None
@@ -45,6 +47,14 @@ class UploadFolder:
         if len(tops) == 1:
             return tops.pop()
         return f"{min(self.names, key=lambda name: name.count('/'))} and {len(self.names) - 1} more"
+
+    def require_room(self, size: int) -> None:
+        """For so many bytes more. Raises HTTPException, StoreError."""
+        try:
+            if size > disk_room(self.root.parent, self._keep_free):
+                raise _no_room()
+        except OSError as error:
+            raise self._failed(error) from error
 
     def begin(self, name: str) -> None:
         """The next file; a hidden one is read past. Raises InvalidRequest, HTTPException, StoreError."""
@@ -61,25 +71,33 @@ class UploadFolder:
         except (FileExistsError, NotADirectoryError):
             raise InvalidRequest(f"{name[:80]!r} is the name of two files of this upload") from None
         except OSError as error:
-            raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
+            raise self._failed(error) from error
         self.names.append(name)
 
     def write(self, data: bytes) -> None:
-        """Raises StoreError."""
+        """Raises HTTPException, StoreError."""
         if self._file is not None:
+            self.require_room(len(data))
             try:
                 self._file.write(data)
             except OSError as error:
-                raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
+                raise self._failed(error) from error
 
     def close(self) -> None:
-        """Ends the file that is open. Raises StoreError."""
+        """Ends the file that is open. Raises HTTPException, StoreError."""
         try:
             self._open.close()
         except OSError as error:
-            raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
+            raise self._failed(error) from error
         finally:
             self._file = None
+
+    def _failed(self, error: OSError) -> HTTPException | StoreError:
+        return _no_room() if disk_is_full(error) else StoreError(f"{self.root} cannot be written: {error.strerror}")
+
+
+def _no_room() -> HTTPException:
+    return HTTPException(507, "the server's disk has no room for this upload")
 
 
 class _OneFile:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from anyio import to_thread
 from starlette.requests import Request
 
+from wsi_dicom.channel_names import channel_names
 from wsi_dicom.composite import all_channels
 from wsi_dicom.errors import OutOfBounds
 from wsi_dicom.geometry import Spacing
@@ -15,9 +16,10 @@ from wsi_dicom.slide import ImageFlavor, Slide
 from wsi_dicom.stores import SeriesRecord
 from wsi_dicom_server.access.principal import principal_of
 from wsi_dicom_server.addresses import home_url
-from wsi_dicom_server.captions import path_name, patient_facts, series_facts, slide_facts, slide_title
+from wsi_dicom_server.captions import image_count, patient_facts, series_facts, slide_facts, slide_title
 from wsi_dicom_server.images import shown_flavors
 from wsi_dicom_server.markup_viewer import ShownSeries
+from wsi_dicom_server.presentation.slides import may_become_tiff
 from wsi_dicom_server.presentation.subject import FILES, TIFF
 from wsi_dicom_server.site import Site, site_of
 from wsi_dicom_server.slide_pool import stored_series
@@ -65,17 +67,19 @@ async def _slide(request: Request, identifier: str, record: SeriesRecord) -> Sho
     told = _TOLD | _slide_told(slide) | {"image": f"{root}/iiif/tiles/{identifier}"}
     flavors = [flavor for flavor in _BESIDE if flavor in shown_flavors(site, slide)]
     beside = [(flavor.capitalize(), f"{root}/associated/{identifier}/{flavor.lower()}") for flavor in flavors]
-    return _shown(request, identifier, record, slide_facts(record, slide), told, beside)
+    facts = slide_facts(record, slide, dates=not site.settings.hide_dates)
+    return _shown(request, identifier, record, facts, told, beside, tiff=may_become_tiff(slide))
 
 
 async def _frames(request: Request, identifier: str, record: SeriesRecord, frames: int, first: int) -> ShownSeries:
     if not 0 <= first < max(frames, 1):
         raise OutOfBounds(f"frame {first}: there are {frames}, counted from 0")
-    image = (await site_of(request).frames.get(identifier, first)).image
+    site = site_of(request)
+    image = (await site.frames.get(identifier, first)).image
     told = _TOLD | _spacing_told(image.spacing)
-    told |= {"dark": image.gray, "frames": frames, "firstFrame": first, "window": image.gray}
+    told |= {"dark": image.gray or record.width is None, "frames": frames, "firstFrame": first, "window": image.gray}
     told |= {"image": f"{home_url(request)}/iiif/frames/{identifier}"}
-    return _shown(request, identifier, record, series_facts(record), told)
+    return _shown(request, identifier, record, series_facts(record, dates=not site.settings.hide_dates), told)
 
 
 def _shown(
@@ -85,13 +89,15 @@ def _shown(
     facts: Sequence[tuple[str, str]],
     told: dict[str, Any],
     associated: Sequence[tuple[str, str]] = (),
+    *,
+    tiff: bool = False,
 ) -> ShownSeries:
     site, root, title = site_of(request), home_url(request), slide_title(record)
     series = f"{root}/iiif/series/{record.series_uid}"
     patient, downloads = patient_facts(record), [FILES]  # the files name the patient
     if not principal_of(request).identified:
         patient, downloads = [], []
-    if record.width is not None:
+    if tiff:
         downloads.insert(0, TIFF)
     return ShownSeries(
         identifier=identifier,
@@ -119,7 +125,9 @@ def _links(site: Site, root: str, uid: str) -> list[tuple[str, str]]:
 
 def _in_a_line(name: str, value: str) -> str:
     """A fact whose name does not stand beside it."""
-    return {"Pixel spacing": f"{value} a pixel", "Images": f"{value} images"}.get(name, value)
+    if name == "Images":
+        return image_count(int(value))
+    return f"{value} per pixel" if name == "Pixel spacing" else value
 
 
 def _slide_told(slide: Slide) -> dict[str, Any]:
@@ -128,8 +136,8 @@ def _slide_told(slide: Slide) -> dict[str, Any]:
     return _spacing_told(pyramid.spacing) | {
         "objective": slide.metadata.objective_power,
         "paths": [
-            {"name": path_name(slide, number), "color": bytes(colors.get(number, (255, 255, 255))).hex()}
-            for number in range(pyramid.optical_paths)
+            {"name": name, "color": bytes(colors.get(number, (255, 255, 255))).hex()}
+            for number, name in enumerate(channel_names(slide.metadata.optical_paths, pyramid.optical_paths))
         ],
         "focalPlanes": pyramid.focal_planes,
         "focalSpacingUm": pyramid.focal_spacing_um,

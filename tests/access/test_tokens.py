@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.access.guarded import DAY, PASSWORD, basic, guarding
+from tests.frame_images import saved
 from wsi_dicom.stores.local import LocalStore
 
 
@@ -54,6 +56,36 @@ def test_a_view_token_shows_one_series(store: LocalStore, tmp_path: Path) -> Non
             guarded.clock.seconds += 301
             assert client.get(guarded.tile()).status_code == 401
             assert client.get(guarded.tile(), params={"token": token}).status_code == 401
+
+
+def test_a_view_token_shows_the_instances_of_its_series(tmp_path: Path) -> None:
+    """A series that is no slide as well, and nothing of another one."""
+    store = LocalStore(tmp_path / "store")
+    other, own = (store.add([saved(tmp_path / name, np.zeros((2, 8, 8), "u1"))]) for name in ("a.dcm", "b.dcm"))
+    (instance,), (foreign,) = store.instances(own), store.instances(other)
+    with guarding(store, tmp_path) as guarded:
+        with guarded.client("reader") as client:
+            token = client.post("/view-tokens", json={"Series": own.series_uid}).json()["Token"]
+        shown = {own.series_uid, own.orthanc_id, instance.sop_instance_uid, instance.orthanc_id}
+        hidden = {other.series_uid, other.orthanc_id, foreign.sop_instance_uid, foreign.orthanc_id, "1.2.3"}
+        with guarded.client() as client:
+            for identifier in shown | hidden:
+                for path in (
+                    "/iiif/frames/{}/1/info.json",
+                    "/iiif/frames-pyramids/{}/1/info.json",
+                    "/wsi/iiif/frames-pyramids/{}/1/info.json",
+                    "/wsi/iiif/2/frames/{}/1/full/max/0/default.png",
+                    "/frames-pyramids/{}/1",
+                    "/wsi/frames-tiles/{}/1/0/0/0",
+                    "/viewer/{}",
+                ):
+                    asked = {"token": token} | ({"frame": "1"} if path.startswith("/viewer") else {})
+                    answer = client.get(path.format(identifier), params=asked)
+                    assert answer.status_code == (200 if identifier in shown else 403), answer.url
+            tile = f"/frames-tiles/1-2/{own.series_uid}/0/0/0"
+            assert client.get(tile, params={"token": token}).status_code == 404  # nothing is called so
+            assert client.get("/iiif/collection.json", params={"token": token}).status_code == 403
+    store.close()
 
 
 def test_administrators_look_after_users_and_tokens(store: LocalStore, tmp_path: Path) -> None:

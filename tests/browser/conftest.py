@@ -22,6 +22,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--force-color-profile=srgb",
     "--no-first-run",
 ]
 
@@ -47,17 +48,11 @@ def site(tmp_path_factory: pytest.TempPathFactory, slides: Path) -> Iterator[Sit
 
 
 @pytest.fixture(scope="session")
-def launch(tool: Callable[[str], str]) -> Iterator[Callable[..., Browser]]:
-    """Starts Chromium, with flags of the test's own beside ours."""
+def browser(tool: Callable[[str], str]) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        yield lambda *flags: playwright.chromium.launch(executable_path=tool("chromium"), args=[*FLAGS, *flags])
-
-
-@pytest.fixture(scope="session")
-def browser(launch: Callable[..., Browser]) -> Iterator[Browser]:
-    browser = launch()
-    yield browser
-    browser.close()
+        browser = playwright.chromium.launch(executable_path=tool("chromium"), args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
@@ -66,10 +61,17 @@ def opened(browser: Browser, site: Site) -> Iterator[Opened]:
     pages: list[Watched] = []
 
     def make(
-        width: int = 1200, height: int = 800, scheme: str = "light", address: str = "", tolerates: tuple[str, ...] = ()
+        width: int = 1200,
+        height: int = 800,
+        scheme: str = "light",
+        address: str = "",
+        tolerates: tuple[str, ...] = (),
+        fingers: bool = False,
     ) -> Watched:
         viewport = {"width": width, "height": height}
-        page = browser.new_page(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+        page = browser.new_page(
+            viewport=viewport, color_scheme=scheme, reduced_motion="reduce", has_touch=fingers, is_mobile=fingers
+        )
         pages.append(Watched(page, address or site.address, tolerates))
         return pages[-1]
 

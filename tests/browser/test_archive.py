@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator
 
@@ -10,12 +9,15 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.watching import faults
-from tests.served import SAMPLE, running
+from tests.served import running
 from wsi_dicom.stores.local import LocalStore
-from wsi_dicom_server.settings import ServerSettings
 
+TOO_SMALL = """() => [...document.querySelectorAll("a, button, input, select, summary")]
+    .filter((control) => control.checkVisibility() && control.type !== "checkbox")
+    .map((control) => [control.outerHTML.slice(0, 120), control.getBoundingClientRect()])
+    .filter(([, { width, height }]) => Math.min(width, height) < 44)
+    .map(([markup, { width, height }]) => `${width} x ${height}: ${markup}`)"""
 OTHERS = ("CT_small", "examples_ybr_color")
-SMALL = SAMPLE.parent / "ihc-small.tif"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,35 @@ def test_looking_around(site, opened, artifacts, width, scheme):
     assert faults(page) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_address_of_nothing(site, opened, artifacts, scheme):
+    watched = opened(390, 844, scheme, tolerates=("404: ", "error: Failed to load resource"), fingers=True)
+    page = watched.page
+    page.goto(f"{site.address}/viewer/1.2.3")
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+    expect(page.get_by_text("no series 1.2.3")).to_be_visible()
+    ground = {"light": "rgb(244, 243, 247)", "dark": "rgb(18, 16, 23)"}[scheme]
+    expect(page.locator("body")).to_have_css("background-color", ground)
+    page.screenshot(path=artifacts / f"error-{scheme}.png")
+    assert faults(page) == []
+    page.get_by_role("link", name="All slides").click()
+    expect(page.locator(".card")).to_have_count(3)
+
+
+def test_fingers(site, opened, artifacts):
+    """What is touched is 44 pixels wide and high (WCAG 2.2, 2.5.5), on all of our pages."""
+    watched = opened(390, 844, fingers=True)
+    page = watched.page
+    for path in ("/", "/?q=zebra", f"/viewer/{site.stack.series_uid}", f"/viewer/{site.sample.series_uid}"):
+        page.goto(f"{site.address}{path}")
+        if "viewer" in path:
+            watched.drawn()
+            page.get_by_role("button", name="Details").click()
+        assert page.evaluate(TOO_SMALL) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.screenshot(path=artifacts / "viewer-fingers.png")
+
+
 def test_searching_and_sorting(site, watched, artifacts):
     page = watched.page
     page.goto(f"{site.address}/")
@@ -64,6 +95,33 @@ def test_searching_and_sorting(site, watched, artifacts):
     expect(page.get_by_text("Nothing matches")).to_be_visible()
     page.get_by_role("link", name="Show all").click()
     expect(page.locator(".card")).to_have_count(3)
+
+
+def test_keyboard_alone(site, watched):
+    """From the sign in the corner through search and filters to the first slide, in the order they are seen."""
+    page = watched.page
+    page.goto(f"{site.address}/")
+    focused = page.locator(":focus")
+    page.keyboard.press("Tab")
+    expect(focused).to_have_text("Slides")
+    page.keyboard.press("Tab")
+    expect(focused).to_have_attribute("type", "search")
+    page.keyboard.press("Tab")
+    expect(focused).to_have_text("Filters")
+    assert float(focused.evaluate("it => parseFloat(getComputedStyle(it).outlineWidth)")) >= 2
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(focused).to_have_attribute("name", "specimen")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("textbox", name="Specimen")).to_be_hidden()
+    expect(focused).to_have_text("Filters")
+    page.keyboard.press("Tab")
+    expect(focused).to_have_attribute("name", "sort")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/viewer/*")
+    watched.drawn()
+    expect(page.locator(".pane")).to_have_count(1)
 
 
 def test_choosing_a_slide_to_see_beside(site, watched):
@@ -102,54 +160,3 @@ def test_other_images(hospital, opened, artifacts):
     assert faults(page) == []
     page.screenshot(path=artifacts / "viewer-window.png")
     assert re.search(r"window=100%2C50", page.url)
-
-
-def test_uploading_converting_and_looking(tmp_path, opened, artifacts):
-    """Chosen files: a slide is converted while one watches, and what is no slide fails in words."""
-    (tmp_path / "notes.txt").write_text("no slide")
-    store = LocalStore(tmp_path / "store")
-    with running(store, ServerSettings(jobs_file=tmp_path / "jobs.sqlite")) as address:
-        watched = opened(address=address)
-        page = watched.page
-        page.goto(address)
-        expect(page.get_by_text("No slides yet")).to_be_visible()
-        page.screenshot(path=artifacts / "archive-empty.png")
-        assert faults(page) == []
-        with page.expect_file_chooser() as chooser:
-            page.get_by_role("button", name="Choose files").click()
-        chooser.value.set_files([SMALL, tmp_path / "notes.txt"])
-        panel = page.get_by_role("complementary", name="Uploads and conversions")
-        view = panel.get_by_role("listitem").filter(has_text=SMALL.name).get_by_role("link", name="View")
-        expect(view).to_be_visible(timeout=60_000)
-        failed = panel.get_by_role("listitem").filter(has_text="notes.txt")
-        expect(failed).to_have_class("failure", timeout=60_000)
-        expect(page.locator(".card")).to_have_count(1)
-        page.screenshot(path=artifacts / "archive-jobs.png")
-        assert faults(page) == []
-        view.click()
-        watched.drawn()
-    store.close()
-
-
-def test_dropping_files(tmp_path, slides, opened):
-    """DICOM files are stored as they are."""
-    store = LocalStore(tmp_path / "store")
-    with running(store, ServerSettings(jobs_file=tmp_path / "jobs.sqlite")) as address:
-        page = opened(address=address).page
-        page.goto(address)
-        transfer = page.evaluate_handle(
-            """(text) => {
-                const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt());
-                const transfer = new DataTransfer();
-                transfer.items.add(new File([bytes], "CT_small.dcm"));
-                return transfer;
-            }""",
-            base64.b64encode((slides / "dicom_other" / "CT_small.dcm").read_bytes()).decode(),
-        )
-        page.dispatch_event("body", "dragover", {"dataTransfer": transfer})
-        expect(page.get_by_text("Drop to add")).to_be_visible()
-        page.dispatch_event("body", "drop", {"dataTransfer": transfer})
-        expect(page.get_by_text("Drop to add")).to_be_hidden()
-        expect(page.get_by_role("link", name="View")).to_be_visible(timeout=60_000)
-        assert [record.modality for record in store.search()] == ["CT"]
-    store.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 from skimage.data import immunohistochemistry
 
+from tests.browser.watching import pixels
 from tests.served import running
 from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.convert import DicomizeOptions, dicomize
@@ -30,13 +31,11 @@ PIXELS_OF = """async (address) => {
     [canvas.width, canvas.height] = [image.width, image.height];
     const context = canvas.getContext("2d");
     context.drawImage(image, 0, 0);
-    return Array.from(context.getImageData(0, 0, image.width, image.height).data);
+    return canvas.toDataURL();
 }"""
 
 
-def test_a_browser_shows_stored_and_decoded_tiles_in_the_same_right_colours(
-    tmp_path: Path, launch: Callable[..., Browser]
-) -> None:
+def test_a_browser_shows_stored_and_decoded_tiles_in_the_same_right_colours(tmp_path: Path, browser: Browser) -> None:
     Image.fromarray(immunohistochemistry()).save(tmp_path / "tissue.png")
     store = LocalStore(tmp_path / "store")
     options = DicomizeOptions(
@@ -45,15 +44,14 @@ def test_a_browser_shows_stored_and_decoded_tiles_in_the_same_right_colours(
     )
     series = dicomize(tmp_path / "tissue.png", store, options).series.series_uid
     with running(store) as address:
-        browser = launch("--force-color-profile=srgb")
         page = browser.new_page()
         page.goto(f"{address}/")
         tile = f"{address}/iiif/tiles/{series}/0,0,256,256/256,/0/default"
         seen = {
-            suffix: np.reshape(page.evaluate(PIXELS_OF, f"{tile}.{suffix}"), (256, 256, 4))[..., :3]
+            suffix: pixels(base64.b64decode(page.evaluate(PIXELS_OF, f"{tile}.{suffix}").partition(",")[2])).astype(int)
             for suffix in ("jpg", "png")
         }
-        browser.close()
+        page.close()
         stored = np.asarray(Image.open(io.BytesIO(httpx.get(f"{address}/tiles/{series}/0/0/0").content)))
     store.close()
     expected = imagecodecs.cms_transform(

@@ -138,27 +138,27 @@ def test_focal_planes(site, watched, artifacts):
 def test_channels(site, watched, artifacts):
     """All three are alike: red alone, then green in place of it, then nothing but black below a value."""
     page = watched.view(f"/viewer/{site.stack.series_uid}")
-    for channel in ("1", "2"):
-        page.get_by_label(f"Show {channel}").uncheck()
+    for channel in ("2", "3"):
+        page.get_by_label(f"Show Channel {channel}").uncheck()
     watched.drawn()
     red = watched.picture()
     assert red[..., 0].max() > 100
     assert red[..., 1:].max() < 30  # JPEG lets a little of red into its neighbours
-    page.get_by_label("Colour of 0").fill("#00ff00")
+    page.get_by_label("Colour of Channel 1").fill("#00ff00")
     watched.drawn()
     green = watched.picture()
     assert green[..., 1].max() > 100
     assert green[..., [0, 2]].max() < 30
-    page.get_by_label("Value of 0 that is black").fill("254")
-    page.get_by_label("Value of 0 that is brightest").fill("255")
-    page.get_by_label("Value of 0 that is brightest").press("Enter")
+    page.get_by_label("Value of Channel 1 that is black").fill("254")
+    page.get_by_label("Value of Channel 1 that is brightest").fill("255")
+    page.get_by_label("Value of Channel 1 that is brightest").press("Enter")
     watched.drawn()
     page.screenshot(path=artifacts / "viewer-channels.png")
     assert watched.picture().mean() < green.mean() / 4
     assert page.evaluate("new URLSearchParams(location.hash.slice(1)).get('channels')") == "1:00ff00:254-255"
     page.reload()
     watched.drawn()
-    expect(page.get_by_label("Show 1")).not_to_be_checked()
+    expect(page.get_by_label("Show Channel 2")).not_to_be_checked()
     assert watched.picture().mean() < green.mean() / 4
 
 

@@ -102,4 +102,4 @@ def faults(page: Page, without: str = "") -> list[str]:
 
 
 Opened = Callable[..., Watched]
-"""Opens a page of the given width, height and colour scheme."""
+"""Opens a page of the given width, height and colour scheme, of a phone with `fingers`."""

@@ -14,15 +14,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tests.jobs.endless import endless
 from tests.served import running
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.job_records import JOBS_FILE
 from wsi_dicom_server.settings import ServerSettings
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "ihc-small.tif"
-LARGE = SAMPLE.with_name("ihc-8k.svs")
-LONG = {"pyramid": "1", "compression": "jpeg2000", "name": "long.svs"}
-"""Of LARGE: takes long enough to be ended in the middle."""
 
 
 class Site:
@@ -44,11 +42,24 @@ class Site:
         address = f"/jobs/{accepted.json()['ID']}"
         done = until or (lambda job: job["State"] not in ("Pending", "Running"))
         deadline = time.monotonic() + 120
+        job: dict[str, Any]
         while not done(job := self.client.get(address).json()):
             assert time.monotonic() < deadline, job
             assert until is None or job["State"] in ("Pending", "Running"), job
             time.sleep(0.02)
         return job
+
+    def hold(self) -> httpx.Response:
+        """A job that has come to its middle, where it stays until it is ended; nothing of it is ever stored."""
+        slides = {"broken.tif": endless(1, whole=False), "endless.tif": endless()}  # one done, with an error
+        accepted = self.form(slides, compression="jpeg2000")
+        self.job(accepted, lambda job: job["Progress"] >= 50)
+        return accepted
+
+    def cancel(self, accepted: httpx.Response) -> dict[str, Any]:
+        """The job as it is once nothing is left of it."""
+        assert self.client.delete(f"/jobs/{accepted.json()['ID']}").status_code == 202
+        return self.job(accepted)
 
     def series(self) -> set[str]:
         with_store = LocalStore(self.root)

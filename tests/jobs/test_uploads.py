@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.site import LARGE, LONG, Site, eventually, posting, site_at
+from tests.jobs.site import Site, eventually, posting, site_at
+from wsi_dicom_server import upload_files
 from wsi_dicom_server.routes import uploads
 
-BAD_NAMES = ["..", "../x.tif", "a/../../x.tif", "/etc/x.tif", "a//x.tif", "a\\x.tif", "x\0.tif", "x\n.tif", "x" * 300]
+BAD_NAMES = ["..", "../x.tif", "a/../../x.tif", "/etc/x.tif", "a//x.tif", "a\\x.tif", "x\0.tif", "x\n.tif"]
+BAD_NAMES += ["x" * 300, "\u00e9" * 150, "x\u202eftt.exe", "x\u200b.tif", "./x.tif", "x/."]
 
 
 @pytest.mark.parametrize("name", ["", "/".join("a" * 20), ".hidden.tif", *BAD_NAMES])
@@ -95,13 +97,20 @@ def test_read_only(tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
-def test_too_many_wait(tmp_path: Path) -> None:
-    with site_at(tmp_path / "store", waiting_jobs=1) as site:
-        accepted = site.upload(LARGE.read_bytes(), **LONG)
-        answer = site.upload(b"x", name="x.tif")
-        assert answer.status_code == 503
-        assert int(answer.headers["retry-after"]) > 0
-        site.client.delete(f"/jobs/{accepted.json()['ID']}")
-        assert site.job(accepted)["State"] == "Cancelled"
-        site.client.delete(f"/jobs/{site.upload(b'x', name='x.txt').json()['ID']}")  # there is room again
+def test_no_room_on_the_disk(tmp_path: Path) -> None:
+    """More is to be left free than there is; test_ends has a disk that becomes full."""
+    with site_at(tmp_path / "store", keep_free=1 << 60) as site:
+        with posting(site, "Content-Length: 1000") as connection:  # refused before anything comes
+            assert connection.recv(100).startswith(b"HTTP/1.1 507")
+        answer = site.upload((b"x" for _ in range(3)), name="x.tif")  # whose length nobody tells before
+        assert (answer.status_code, answer.json()["OrthancError"]) == (507, "The file storage is full")
+        assert site.form({"a.tif": b"x", "b.tif": b"x"}).status_code == 507
+        assert site.client.get("/jobs").json() == []
     assert site.leftovers() == []
+
+
+def test_too_many_files(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_files, "_MOST_FILES", 3)
+    answer = site.form({f"{number}.tif": b"x" for number in range(4)})
+    assert answer.status_code == 413
+    assert "put them into a zip archive" in answer.json()["Message"]

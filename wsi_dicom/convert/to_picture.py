@@ -71,7 +71,7 @@ def slide_to_picture(
             options.format,
             jpeg_quality=options.quality,
             webp_quality=options.quality,
-            window=slide.metadata.window,
+            window=levels.metadata.window,
             icc_profile=slide.metadata.icc_profile,
             spacing=levels.pyramid.spacing,
         )

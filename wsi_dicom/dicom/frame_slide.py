@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
-from typing import Final
 
 import numpy as np
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
 
 from wsi_dicom.codecs import codec_for
 from wsi_dicom.decoded_cache import DecodedCache
-from wsi_dicom.dicom.elements import UNDEFINED
+from wsi_dicom.dicom.frame_groups import FrameGroups
 from wsi_dicom.dicom.grayscale import BAND_PIXELS, display_table
-from wsi_dicom.dicom.header import PER_FRAME_FUNCTIONAL_GROUPS, Instance, read_instance, reading
+from wsi_dicom.dicom.header import read_instance, reading
 from wsi_dicom.dicom.image import frame_attributes, open_body, told_spacing
 from wsi_dicom.dicom.photometric import stored_encoding
 from wsi_dicom.dicom.uids import VL_WHOLE_SLIDE
@@ -26,9 +22,6 @@ from wsi_dicom.metadata import SlideMetadata, Window
 from wsi_dicom.patch import Patch
 from wsi_dicom.pyramid.halving import halve
 from wsi_dicom.slide import WHITE, EncodedTile, Encoding, Pixels, SlideBase
-
-_LARGEST_GROUPS: Final = 1 << 20
-"""Bytes of the functional groups of one frame that are read."""
 
 
 class ImageFrames:
@@ -52,7 +45,7 @@ class ImageFrames:
         self.pixel_format = PixelFormat(image.pixel_format.samples, 8)
         self.stored_bytes = self._reader.stored_bytes
         has_groups = self.gray and instance.sop_class_uid != VL_WHOLE_SLIDE
-        self._groups = _group_offsets(instance) if has_groups else array("q")
+        self._groups = FrameGroups(instance, None if has_groups else 0)
         with reading(path):
             self.spacing = image.spacing or self._first_spacing()
             self.icc_profile: bytes | None = instance.header.get("ICCProfile") or None
@@ -86,26 +79,13 @@ class ImageFrames:
         if not self.gray:
             return _in_bands(stored, lambda band: eight_bits(samples.pixels(band), self._window), 3)
         with reading(self.instance.path):
-            table = display_table(self.instance, samples, stored, self._functional_groups(frame), window)
+            table = display_table(self.instance, samples, stored, self._groups.read(frame), window)
         return _in_bands(stored, table.take, 1)
 
     def _first_spacing(self) -> Spacing | None:
         """That of the first frame, where every frame tells its own: they are nearly always the same."""
-        measures = (item for groups in self._functional_groups(0) for item in groups.get("PixelMeasuresSequence") or ())
+        measures = (item for groups in self._groups.read(0) for item in groups.get("PixelMeasuresSequence") or ())
         return next(filter(None, map(told_spacing, measures)), None)
-
-    def _functional_groups(self, frame: int) -> list[Dataset]:
-        """Those that a frame has for itself (PS3.3 C.7.6.16.1.2); none in images of other kinds."""
-        if frame >= len(self._groups):
-            return []
-        start, implicit_vr = self._groups[frame], self.instance.implicit_vr
-        with self.instance.open_data_set() as file:
-            file.seek(start)
-            length = int.from_bytes(file.read(8)[4:], "big" if self.instance.big_endian else "little")
-            if length != UNDEFINED and length > _LARGEST_GROUPS:
-                raise CorruptInput(f"{self.instance.path} has functional groups of {length} bytes for one frame")
-            size = None if length == UNDEFINED else length
-            return [read_dataset(file, implicit_vr, not self.instance.big_endian, bytelength=size)]
 
 
 class FrameSlide(SlideBase):
@@ -184,16 +164,3 @@ def _levels(frame: Level) -> Iterator[Level]:
     while level.tile_count > 1:
         level = level.halved()
         yield level
-
-
-def _group_offsets(instance: Instance) -> array[int]:
-    """The byte at which each item of the per-frame functional groups begins. Raises StoreError, CorruptInput."""
-    offsets = array("q")
-    with reading(instance.path), instance.open_data_set() as file:
-        walker = instance.walker(file)
-        tag, length = next(walker.elements(), (0, 0))
-        if tag == PER_FRAME_FUNCTIONAL_GROUPS:
-            for item_length in walker.items(length):
-                offsets.append(file.tell() - 8)
-                walker.skip_item(item_length)
-    return offsets

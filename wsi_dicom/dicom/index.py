@@ -171,6 +171,7 @@ class EncapsulatedFrames:
         self.stored_bytes = self._limit - 8 * frames
         self._table = self._find_table(pixel_data, length)
         self._ranges: tuple[array[int], array[int]] | None = None
+        self._damage = ""
         self._scanning = Lock()
 
     def read(self, frame: int) -> bytes:
@@ -255,8 +256,14 @@ class EncapsulatedFrames:
 
     def _read_scanned(self, frame: int) -> bytes:
         with self._scanning:
+            if self._damage:  # found once: whoever asks for a damaged frame again does not have all items visited
+                raise CorruptInput(self._damage)
             if self._ranges is None:
-                self._ranges = self._scan()
+                try:
+                    self._ranges = self._scan()
+                except CorruptInput as error:
+                    self._damage = str(error)
+                    raise
         start, end = self._ranges[0][frame], self._ranges[1][frame]
         if end - start > self._largest:
             raise CorruptInput(

@@ -16,7 +16,6 @@ from wsi_dicom.dicom.positions import FocalPlanes, FramePositions, FullTiling, T
 from wsi_dicom.dicom.same_place import check_levels
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.geometry import Level, Plane
-from wsi_dicom.metadata import Window
 
 logger = logging.getLogger(__name__)
 
@@ -112,16 +111,6 @@ def _missing_parts(parts: Stack) -> str:
     return f", which are in part{'s' * (len(missing) > 1)} {', '.join(missing)}{of} of {parts[0].concatenation_uid}"
 
 
-def common_window(stacks: Sequence[Stack], series_uid: str) -> Window | None:
-    """How all planes of a level are shown. Where instances tell different windows, in the range of the samples."""
-    images = [part for stack in stacks for part in stack]
-    if len({image.window for image in images}) == 1:
-        return images[0].window
-    logger.warning("series %s: its images have windows of their own; the whole range is shown", series_uid)
-    bits = max(image.samples.bits for image in images)
-    return None if bits == 16 else Window.whole(bits)
-
-
 def level_tiling(stacks: Sequence[Stack], positions: Sequence[Sequence[FramePositions | None]]) -> Tiling:
     """The tiling of a level. Frames are counted over all instances of all stacks.
 
@@ -186,6 +175,11 @@ class CombinedTiling:
         tiling, inner, first_frame = found
         frame = tiling.frame(column, row, inner)
         return None if frame is None else first_frame + frame
+
+    def first_frame(self, path: int) -> int | None:
+        stacks = (found for plane, found in self.stacks.items() if plane.optical_path == path)
+        frames = ((before, tiling.first_frame(inner.optical_path)) for tiling, inner, before in stacks)
+        return next((before + frame for before, frame in frames if frame is not None), None)
 
 
 def _combined(

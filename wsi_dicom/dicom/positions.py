@@ -47,6 +47,10 @@ class Tiling(Protocol):
         """Raises OutOfBounds."""
         ...
 
+    def first_frame(self, path: int) -> int | None:
+        """One that shows the optical path; None where there is none."""
+        ...
+
 
 @dataclass(frozen=True)
 class FullTiling:
@@ -71,6 +75,9 @@ class FullTiling:
     def frame(self, column: int, row: int, plane: Plane) -> int | None:
         return _number(self, column, row, plane)
 
+    def first_frame(self, path: int) -> int | None:
+        return path * self.focal_planes * self.level.tile_count
+
 
 class SparseTiling:
     """The tiles that there are: 16 bytes for each, sorted, found by bisection."""
@@ -92,6 +99,13 @@ class SparseTiling:
         number = _number(self, column, row, plane)
         index = bisect_left(self._numbers, number)
         if index < len(self._numbers) and self._numbers[index] == number:
+            return self._frames[index]
+        return None
+
+    def first_frame(self, path: int) -> int | None:
+        frames = self.focal_planes * self.level.tile_count
+        index = bisect_left(self._numbers, path * frames)
+        if index < len(self._numbers) and self._numbers[index] < (path + 1) * frames:
             return self._frames[index]
         return None
 

@@ -21,7 +21,8 @@ from wsi_dicom.dicom.carried import carried_attributes
 from wsi_dicom.dicom.header import Instance, read_instance, text
 from wsi_dicom.dicom.image import ImageAttributes, image_flavor, open_body, read_attributes
 from wsi_dicom.dicom.index import FrameReader
-from wsi_dicom.dicom.levels import Stack, common_window, group_levels, level_tiling
+from wsi_dicom.dicom.levels import Stack, group_levels, level_tiling
+from wsi_dicom.dicom.path_windows import common_window, path_windows
 from wsi_dicom.dicom.photometric import stored_encoding
 from wsi_dicom.dicom.position_cache import PositionCache
 from wsi_dicom.dicom.provenance import read_metadata
@@ -56,6 +57,7 @@ class _Picture:
         self.stored_bytes = sum(reader.stored_bytes for reader in self._readers)
         self._first_frames = (0, *accumulate(part.frames for part in parts))  # and how many there are
         self.tiling = level_tiling(stacks, [[body.positions for body in stack] for stack in bodies])
+        self.windows = path_windows(parts, self._first_frames, self.tiling)
         self.encoding = stored_encoding(first.instance, first.encoding, self._readers[0], first.frames)
         self._samples = first.samples
         # A stream of 12 bits may stand only in an image of 12 bits, which the standard does not allow any more.
@@ -217,9 +219,11 @@ class DicomSlide(SlideBase):
                     "different planes are not supported"
                 )
         self.sparse = not all(picture.tiling.complete for picture in self._pictures)
+        windows = pictures[0].windows
         self.metadata = replace(
             read_metadata([stack[0].instance for stack in volume[0]], instances, tiling.optical_paths),
-            window=common_window(volume[0], self.series_uid),
+            window=common_window(windows, base.samples.bits),
+            path_windows=windows if len(set(windows)) > 1 else (),
         )
         self.background = background or base.absent_color or WHITE
         self._base, self._background_given = base.instance, background is not None

@@ -1,7 +1,7 @@
 """How an image wants its grays to be shown: Modality LUT and VOI LUT (PS3.3 C.11.1, C.11.2).
 
 Whole-slide images need neither, and some have them all the same: from cameras of 12 bits, or with dim fluorescence.
-Tables (VOI LUT Sequence) are left alone, and so are windows that single frames have.
+Tables (VOI LUT Sequence) are left alone here, and so are windows of single frames but for the first of an optical path.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _FARTHEST: Final = 1e12
 """No samples are larger, rescaled ones neither."""
 
 
-def read_window(instance: Instance, samples: StoredSamples) -> Window | None:
+def read_window(instance: Instance, samples: StoredSamples, *functional_groups: Dataset) -> Window | None:
     """The first of the windows, in the numbers that our pixels have; without any, all that the stored bits can be.
 
-    None where these are 8, or all 16 of them.
+    `functional_groups` are those of a frame that has some for itself. None where these are 8, or all 16 of them.
     """
     if samples.pixel_format.bits == 8:
         return None
     whole = None if samples.bits == 16 else Window.whole(samples.bits)
-    told = told_window(instance) if samples.pixel_format.samples == 1 else None
+    told = told_window(instance, *functional_groups) if samples.pixel_format.samples == 1 else None
     if told is None:
         return whole
-    slope, intercept = modality_rescale(instance.header) or (1.0, 0.0)
+    slope, intercept = modality_rescale(instance.header, *functional_groups) or (1.0, 0.0)
     slope = -slope if samples.inverted else slope  # from our numbers to those of the modality
     center = (told.center - intercept) / slope + samples.intercept
     width = told.width / slope * (-1 if samples.inverted else 1)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from wsi_dicom.channel_names import channel_names
 from wsi_dicom.errors import on_one_line
 
 if TYPE_CHECKING:
@@ -151,8 +152,10 @@ def _scanner(summary: SlideSummary) -> Iterator[Row]:
     aperture = summary.dicom.numerical_aperture if summary.dicom else None
     power = f"{summary.objective_power:g}x" if summary.objective_power else ""
     yield "objective", ", ".join(filter(None, (power, f"NA {aperture:g}" if aperture else "")))
-    for path in summary.optical_paths:
-        yield "optical path", _light(path)
+    paths = summary.optical_paths
+    names = channel_names(paths, len(paths)) if len(paths) > 1 else [path.description or "" for path in paths]
+    for name, path in zip(names, paths, strict=True):
+        yield "optical path", _light(name, path)
     if not summary.optical_paths and summary.optical_path_count > 1:
         yield "optical paths", str(summary.optical_path_count)
     yield "scanned", summary.acquired.isoformat(" ", "seconds") if summary.acquired else ""
@@ -162,8 +165,9 @@ def _known(told: str | None) -> str:
     return "" if told is None or told == "Unknown" else told
 
 
-def _light(path: OpticalPath) -> str:
-    words = [path.identifier, path.description or "", "fluorescence" if path.fluorescence else "brightfield"]
+def _light(name: str, path: OpticalPath) -> str:
+    named = [path.identifier] if name == path.identifier else [path.identifier, name]
+    words = [*named, "fluorescence" if path.fluorescence else "brightfield"]
     words += [f"excitation {path.excitation_nm:g} nm"] if path.excitation_nm else []
     words += [f"emission {path.emission_nm:g} nm"] if path.emission_nm else []
     return ", ".join(filter(None, words))

@@ -56,7 +56,7 @@ _access_options = together(
         help="Origin whose pages may ask with cookies. May be repeated.",
     ),
     _switch("Access", "hide-labels", "Serve neither labels nor overviews, which show them too."),
-    _switch("Access", "hide-dates", "IIIF tells no dates."),
+    _switch("Access", "hide-dates", "Pages and IIIF tell no dates."),
 )
 _offer_options = together(
     _option(
@@ -79,6 +79,7 @@ _offer_options = together(
 _upload_options = together(
     _switch("Uploads", "read-only", "Nobody may upload anything."),
     _number("Uploads", "--largest-upload", "Bytes. [default: 64 GiB]"),
+    _number("Uploads", "--keep-free", "Bytes of the disk that uploads leave. [default: 2 GiB]"),
     _number("Uploads", "--jobs-at-once", "Conversions that run at the same time. [default: 1]"),
     _number("Uploads", "--waiting-jobs", "Uploads that wait or are converted. [default: 100]"),
 )

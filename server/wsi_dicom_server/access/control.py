@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import quote, urlencode
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
@@ -14,7 +16,7 @@ from wsi_dicom.errors import WsiError
 from wsi_dicom_server.access.authentication import Refused
 from wsi_dicom_server.access.cookies import VIEW_COOKIE, set_cookie
 from wsi_dicom_server.access.principal import NOBODY, SCOPE_KEY, Principal, Scope
-from wsi_dicom_server.access.rules import SAFE_METHODS, is_from_elsewhere, is_within_view, needed_scope
+from wsi_dicom_server.access.rules import SAFE_METHODS, is_from_elsewhere, needed_scope, viewed
 from wsi_dicom_server.addresses import own_path, see_other
 from wsi_dicom_server.errors import error_reply, wsi_error
 from wsi_dicom_server.negotiation import preferred
@@ -68,11 +70,19 @@ async def _admitted(scope: AsgiScope) -> Principal | Reply | None:
         if principal.anonymous:
             return _challenge(Request(scope), Refused("say who you are"))
         return error_reply(Request(scope), 403, f"this needs the scope {needed.word}")
-    if principal.series is not None and not is_within_view(principal.series, method, path, query):
+    if principal.series is not None and not await _shows(site, principal.series, viewed(method, path, query)):
         return error_reply(Request(scope), 403, "this view token is for another series")
     if b"token=" in query and _is_page(request := Request(scope)) and "token" in request.query_params:
         return _into_cookie(request)
     return principal
+
+
+async def _shows(site: Site, series: Collection[str], identifier: str | None) -> bool:
+    """Whether it names the series of a view token, whose identifiers are `series`, or an instance of it."""
+    if identifier is None or identifier in series:
+        return identifier is not None
+    instance = await to_thread.run_sync(site.store.find_instance, identifier)
+    return instance is not None and instance.series_uid in series
 
 
 def _challenge(request: Request, refused: Refused) -> Reply:

@@ -1,17 +1,17 @@
-"""What a request needs: the scope of its path and method, a series that its view token names, and our own site."""
+"""What a request needs: the scope of its path and method, what its view token must be for, and our own site."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.types import Scope as AsgiScope
 
 from wsi_dicom_server.access.principal import Scope
+from wsi_dicom_server.slide_pool import is_identifier
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_VIEW_PARAMETERS: Final = frozenset({"token", "channels", "window"})
+_VIEW_PARAMETERS: Final = frozenset({"token", "channels", "window", "frame"})
 
 # By the first part of the path.
 _OPEN: Final = frozenset({"static", "login", "logout", "favicon.svg", "favicon.ico"})
@@ -35,15 +35,17 @@ def needed_scope(method: str, path: str) -> Scope | None:
     return Scope.READ if method in SAFE_METHODS or part in _READING_BY_POST else Scope.WRITE
 
 
-def is_within_view(series: Collection[str], method: str, path: str, query: bytes) -> bool:
-    """Whether nothing but the series of a view token is asked for. `series` are its identifiers.
+def viewed(method: str, path: str, query: bytes) -> str | None:
+    """The identifier of the series or instance that is all that is asked for, which a view token must be for.
 
-    It must be the first in the path that could be an identifier. Other parameters may name other series.
+    It is the first in the path, as in all our routes. None where there is none; other parameters may name other series.
     """
-    identifier = next((part for part in path.split("/") if "." in part or "-" in part), "")
-    if method not in SAFE_METHODS or identifier.partition(":")[0] not in series:
-        return False
-    return all(name in _VIEW_PARAMETERS for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    if method not in SAFE_METHODS:
+        return None
+    if any(name not in _VIEW_PARAMETERS for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)):
+        return None
+    parts = (part.partition(":")[0] for part in path.split("/"))
+    return next(filter(is_identifier, parts), None)
 
 
 def is_from_elsewhere(scope: AsgiScope, public_url: str | None) -> bool:

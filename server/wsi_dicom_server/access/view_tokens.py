@@ -21,7 +21,7 @@ class ViewTokens:
         self._now = now
 
     def create(self, series: Collection[str], lifetime_s: int) -> str:
-        """`series` are all identifiers of the one series."""
+        """`series` are all identifiers of the one series; its instances are shown with it."""
         token = self._serializer.dumps([int(self._now()) + lifetime_s, *sorted(series)])
         return token if isinstance(token, str) else token.decode()
 

@@ -1,4 +1,7 @@
-"""What a manifest tells of a series that is no whole slide: a canvas for each frame, in the order of its instances."""
+"""What a manifest tells of a series that is no whole slide: a canvas for each frame, in the order of its instances.
+
+And what it tells of a single frame of any image.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,24 @@ from itertools import chain, islice
 from typing import Final
 
 from wsi_dicom.errors import NotFound
+from wsi_dicom.geometry import Pyramid
 from wsi_dicom.stores import InstanceRecord, SeriesRecord
 from wsi_dicom_server.access.principal import Principal
 from wsi_dicom_server.captions import calendar_date, patient_facts, series_facts, slide_title
-from wsi_dicom_server.presentation.subject import DATASET, FILES, MOST_DESCRIBED, Canvas, Range, ShownImage, Subject
+from wsi_dicom_server.iiif_info import image_sizes
+from wsi_dicom_server.iiif_parameters import SizeLimits
+from wsi_dicom_server.presentation.subject import (
+    DATASET,
+    FILES,
+    MOST_DESCRIBED,
+    Canvas,
+    Range,
+    ShownImage,
+    Subject,
+    frame_path,
+    series_path,
+    study_path,
+)
 from wsi_dicom_server.settings import ServerSettings
 
 _MOST_CANVASES: Final = 2000
@@ -38,7 +55,8 @@ def frames_subject(
     if len(canvases) < record.frame_count:
         facts.append(("Shown", f"the first {len(canvases)} images"))
     return Subject(
-        series=series,
+        path=series_path(series),
+        viewer=series,
         title=slide_title(record),
         facts=facts,
         canvases=canvases,
@@ -46,7 +64,33 @@ def frames_subject(
         datasets=[DATASET] if record.instance_count <= MOST_DESCRIBED else (),
         downloads=[FILES] if principal.identified else (),
         date=calendar_date(record.study_date) if dates else "",
-        study=record.study_orthanc_id if principal.series is None else None,
+        holder=study_path(record.study_orthanc_id) if principal.series is None else None,
+    )
+
+
+def frame_subject(
+    identifier: str,
+    number: int,
+    pyramid: Pyramid,
+    record: SeriesRecord,
+    settings: ServerSettings,
+    principal: Principal,
+) -> Subject:
+    """Of frame `number` of a series or an instance called `identifier`, whose levels are those of `pyramid`.
+
+    `record` is the series that it is in.
+    """
+    base, dates = pyramid.base, not settings.hide_dates
+    label, sizes = f"Frame {number + 1}", image_sizes(pyramid, SizeLimits(settings.max_pixels))
+    shown = ShownImage(f"frames/{identifier}/{number}", label, base.width, base.height, sizes)
+    return Subject(
+        path=frame_path(identifier, number),
+        viewer=f"{identifier}?frame={number}",
+        title=f"{slide_title(record)}, {label.lower()}",
+        facts=[*series_facts(record, dates=dates), *(patient_facts(record) if principal.identified else ())],
+        canvases=[Canvas("canvas", label, (shown,), pyramid.spacing)],
+        date=calendar_date(record.study_date) if dates else "",
+        holder=study_path(record.study_orthanc_id) if principal.series is None else None,
     )
 
 

@@ -6,15 +6,26 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from wsi_dicom.channel_names import channel_names
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.geometry import Pyramid
 from wsi_dicom.slide import ImageFlavor, Slide
 from wsi_dicom_server.access.principal import Principal
-from wsi_dicom_server.captions import calendar_date, path_name, patient_facts, slide_facts, slide_title
+from wsi_dicom_server.captions import calendar_date, patient_facts, slide_facts, slide_title
 from wsi_dicom_server.iiif_info import image_sizes
 from wsi_dicom_server.iiif_parameters import SizeLimits
 from wsi_dicom_server.images import shown_flavors
-from wsi_dicom_server.presentation.subject import DATASET, FILES, MOST_DESCRIBED, TIFF, Canvas, ShownImage, Subject
+from wsi_dicom_server.presentation.subject import (
+    DATASET,
+    FILES,
+    MOST_DESCRIBED,
+    TIFF,
+    Canvas,
+    ShownImage,
+    Subject,
+    series_path,
+    study_path,
+)
 from wsi_dicom_server.site import Site
 from wsi_dicom_server.slide_pool import ServedSlide
 
@@ -35,7 +46,8 @@ def slide_subject(site: Site, series: str, served: ServedSlide, principal: Princ
     limits = SizeLimits(site.settings.max_pixels)
     planes = tuple(islice(_images(series, title, slide, limits), _MOST_PLANES))
     return Subject(
-        series=series,
+        path=series_path(series),
+        viewer=series,
         title=title,
         facts=[*slide_facts(record, slide, dates=dates), *(patient_facts(record) if patients else ())],
         canvases=[
@@ -48,7 +60,7 @@ def slide_subject(site: Site, series: str, served: ServedSlide, principal: Princ
             *([FILES] if patients else ()),  # the files name them
         ],
         date=calendar_date(record.study_date) if dates else "",
-        study=record.study_orthanc_id if principal.series is None else None,
+        holder=study_path(record.study_orthanc_id) if principal.series is None else None,
     )
 
 
@@ -74,10 +86,12 @@ def _images(series: str, title: str, slide: Slide, limits: SizeLimits) -> Iterat
         for focal in range(pyramid.focal_planes):
             part = f"channels.{focal + 1}" if focal else "channels"
             yield image(f"tiles/{series}:{part}", _label(pyramid, "All channels", focal))
+    several = pyramid.optical_paths > 1
+    names = channel_names(slide.metadata.optical_paths, pyramid.optical_paths) if several else [""]
     for plane in pyramid.planes:
         part = f"{plane.optical_path + 1}.{plane.focal_plane + 1}"
-        name = path_name(slide, plane.optical_path) if pyramid.optical_paths > 1 else ""
-        yield image(f"tiles/{series}:{part}", _label(pyramid, name, plane.focal_plane))
+        label = _label(pyramid, names[plane.optical_path], plane.focal_plane)
+        yield image(f"tiles/{series}:{part}", label)
 
 
 def _label(pyramid: Pyramid, channel: str, focal_plane: int) -> str:

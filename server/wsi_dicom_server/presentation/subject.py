@@ -55,7 +55,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Something else about a series: `path` is below the series' own address; `kind` is IIIF's type of resource."""
+    """Something else about a subject: `path` is below the subject's address; `kind` is IIIF's type of resource."""
 
     path: str
     label: str
@@ -66,13 +66,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A series. `datasets` say more of it for programs, `downloads` are it in other forms.
+    """A series, or a frame. `datasets` say more of it for programs, `downloads` are it in other forms.
 
-    `date` is like 2024-01-31, "" when it is not known or not told. `study` is the Orthanc identifier of the collection
-    that the series is in, None where that may not be seen.
+    `path` is that of its address below `/iiif/`, `viewer` that of its page below `/viewer/`. `date` is like 2024-01-31,
+    "" when it is not known or not told. `holder` is the path of the collection that holds it, None where that may not
+    be seen.
     """
 
-    series: str
+    path: str
+    viewer: str
     title: str
     facts: Sequence[tuple[str, str]]
     canvases: Sequence[Canvas]
@@ -81,7 +83,7 @@ class Subject:
     downloads: Sequence[Link] = ()
     date: str = ""
     behavior: str = "individuals"
-    study: str | None = None
+    holder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +93,34 @@ class Addresses:
     base: str
     home: str
 
-    def image(self, image: ShownImage, version: int = 3) -> str:
-        return f"{self.base}/iiif/{'2/' if version == 2 else ''}{image.path}"
+    def iiif(self, path: str, version: int = 3) -> str:
+        """Of what has this path below `/iiif/`, in a version of the Presentation or the Image API."""
+        return f"{self.base}/iiif/{'2/' if version == 2 else ''}{path}"
 
-    def series(self, series: str, version: int = 3) -> str:
-        return f"{self.base}/iiif/{'2/' if version == 2 else ''}series/{series}"
+    def viewer(self, path: str) -> str:
+        return f"{self.home}/viewer/{path}"
 
-    def viewer(self, series: str) -> str:
-        return f"{self.home}/viewer/{series}"
 
-    def collection(self, kind: str, identifier: str) -> str:
-        """`kind` is patients or studies."""
-        return f"{self.base}/iiif/{kind}/{identifier}/collection.json"
+def series_path(series: str) -> str:
+    return f"series/{series}"
 
-    @property
-    def archive(self) -> str:
-        return f"{self.base}/iiif/collection.json"
+
+def manifest_path(series: str) -> str:
+    return f"{series_path(series)}/manifest.json"
+
+
+def frame_path(identifier: str, number: int) -> str:
+    """Of a frame, counted from 0, of a series or an instance."""
+    return f"frames-pyramids/{identifier}/{number}"
+
+
+def frame_manifest_path(identifier: str, number: int) -> str:
+    return f"{frame_path(identifier, number)}/manifest.json"
+
+
+def study_path(study: str) -> str:
+    """By its Orthanc identifier."""
+    return f"studies/{study}/collection.json"
 
 
 MOST_DESCRIBED: Final = 500

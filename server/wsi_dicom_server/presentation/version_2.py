@@ -1,11 +1,14 @@
-"""A manifest of the IIIF Presentation API 2.1, for viewers that know no later one, over image services of 2.1."""
+"""Manifests and collections of the IIIF Presentation API 2.1, for viewers that know no later one, over image services
+of 2.1."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from wsi_dicom_server.iiif_info import IMAGE_CONTEXTS, PROFILE_URIS, physical_dimensions
 from wsi_dicom_server.iiif_parameters import ImageApi
+from wsi_dicom_server.presentation.listing import PAGE, Listing, Member
 from wsi_dicom_server.presentation.subject import Addresses, Canvas, Link, Range, ShownImage, Subject
 from wsi_dicom_server.presentation.version_3 import SHOWN_SIDE, THUMBNAIL_SIDE
 from wsi_dicom_server.settings import ServerSettings
@@ -14,14 +17,15 @@ CONTEXT: Final = "http://iiif.io/api/presentation/2/context.json"
 
 
 def manifest_2(subject: Subject, addresses: Addresses, settings: ServerSettings) -> dict[str, Any]:
-    uri = addresses.series(subject.series, 2)
+    uri = addresses.iiif(subject.path, 2)
     content: dict[str, Any] = {
         "@context": CONTEXT,
         "@id": f"{uri}/manifest.json",
         "@type": "sc:Manifest",
         "label": subject.title,
-        "metadata": [{"label": label, "value": value} for label, value in subject.facts],
+        "metadata": _metadata(subject.facts),
         "thumbnail": _picture(subject.canvases[0].shown, addresses, THUMBNAIL_SIDE),
+        "related": {"@id": addresses.viewer(subject.viewer), "format": "text/html", "label": "Viewer"},
         "viewingHint": subject.behavior,
         "sequences": [
             {
@@ -34,11 +38,58 @@ def manifest_2(subject: Subject, addresses: Addresses, settings: ServerSettings)
     }
     for name, links in (("seeAlso", subject.datasets), ("rendering", subject.downloads)):
         if links:
-            content[name] = [_link(link, addresses.series(subject.series)) for link in links]
+            content[name] = [_link(link, addresses.iiif(subject.path)) for link in links]
+    if subject.holder is not None:
+        content["within"] = addresses.iiif(subject.holder, 2)
     if subject.date:
         content["navDate"] = f"{subject.date}T00:00:00Z"
     if subject.ranges:
         content["structures"] = [_range(number, item, uri) for number, item in enumerate(subject.ranges, 1)]
+    return content | _statements(settings)
+
+
+def collection_2(listing: Listing, addresses: Addresses, settings: ServerSettings) -> dict[str, Any]:
+    """A large one leads to its pages (section 5.9 of the specification)."""
+    content: dict[str, Any] = {"@context": CONTEXT, **_member(listing.itself, addresses), **_statements(settings)}
+    leading = ("first", "last") if listing.page is None else ("prev", "next")
+    content |= {name: addresses.iiif(path, 2) for name, path in listing.related.items() if name in leading}
+    if listing.partly_of is not None:
+        content["within"] = addresses.iiif(listing.partly_of, 2)
+    if listing.page is not None:
+        content["startIndex"] = (listing.page - 1) * PAGE
+    else:
+        content["total"] = listing.total
+        if listing.facts:
+            content["metadata"] = _metadata(listing.facts)
+    if not listing.parts:
+        kind = "manifests" if any(member.picture for member in listing.members) else "collections"
+        content[kind] = [_member(member, addresses) for member in listing.members]
+    return content
+
+
+def _member(member: Member, addresses: Addresses) -> dict[str, Any]:
+    kind = "sc:Collection" if member.picture is None else "sc:Manifest"
+    content: dict[str, Any] = {"@id": addresses.iiif(member.path, 2), "@type": kind, "label": member.label}
+    if isinstance(member.picture, ShownImage):
+        content["thumbnail"] = _picture(member.picture, addresses, THUMBNAIL_SIDE)
+    elif member.picture is not None:
+        service = addresses.iiif(member.picture, 2)
+        content["thumbnail"] = {
+            "@id": f"{service}/full/!{THUMBNAIL_SIDE},{THUMBNAIL_SIDE}/0/default.jpg",
+            "@type": "dctypes:Image",
+            "format": "image/jpeg",
+            "service": _image_service(service),
+        }
+    return content
+
+
+def _metadata(facts: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"label": label, "value": value} for label, value in facts]
+
+
+def _statements(settings: ServerSettings) -> dict[str, Any]:
+    """What goes with everything that is shown."""
+    content: dict[str, Any] = {}
     if settings.rights:
         content["license"] = settings.rights
     if told := [text for text in (settings.attribution, settings.provider) if text]:
@@ -74,19 +125,19 @@ def _canvas(canvas: Canvas, uri: str, addresses: Addresses) -> dict[str, Any]:
 
 
 def _picture(image: ShownImage, addresses: Addresses, side: int) -> dict[str, Any]:
-    service, (width, height) = addresses.image(image, 2), image.fitted(side)
+    service, (width, height) = addresses.iiif(image.path, 2), image.fitted(side)
     return {
         "@id": f"{service}/full/{width},{height}/0/default.jpg",
         "@type": "dctypes:Image",
         "format": "image/jpeg",
         "width": width,
         "height": height,
-        "service": {
-            "@context": IMAGE_CONTEXTS[ImageApi.V2],
-            "@id": service,
-            "profile": PROFILE_URIS[ImageApi.V2],
-        },
+        "service": _image_service(service),
     }
+
+
+def _image_service(uri: str) -> dict[str, Any]:
+    return {"@context": IMAGE_CONTEXTS[ImageApi.V2], "@id": uri, "profile": PROFILE_URIS[ImageApi.V2]}
 
 
 def _range(number: int, item: Range, uri: str) -> dict[str, Any]:

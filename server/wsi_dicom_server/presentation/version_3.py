@@ -1,4 +1,4 @@
-"""A manifest of the IIIF Presentation API 3.0.
+"""Manifests and collections of the IIIF Presentation API 3.0.
 
 Annotations of others would stand in a canvas's `annotations`, as addresses of annotation pages: nothing makes any yet.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from wsi_dicom_server.iiif_info import physical_dimensions
+from wsi_dicom_server.presentation.listing import Listing, Member
 from wsi_dicom_server.presentation.subject import Addresses, Canvas, Link, Range, ShownImage, Subject
 from wsi_dicom_server.settings import ServerSettings
 
@@ -18,7 +19,7 @@ SHOWN_SIDE: Final = 1024
 
 
 def manifest_3(subject: Subject, addresses: Addresses, settings: ServerSettings) -> dict[str, Any]:
-    uri = addresses.series(subject.series)
+    uri = addresses.iiif(subject.path)
     content: dict[str, Any] = {
         "@context": CONTEXT,
         "id": f"{uri}/manifest.json",
@@ -27,7 +28,7 @@ def manifest_3(subject: Subject, addresses: Addresses, settings: ServerSettings)
         "metadata": metadata(subject.facts),
         **told_statements(settings, addresses.home),
         "thumbnail": [thumbnail(subject.canvases[0].shown, addresses)],
-        "homepage": [_homepage(addresses.viewer(subject.series), english("Viewer"))],
+        "homepage": [_homepage(addresses.viewer(subject.viewer), english("Viewer"))],
         "behavior": [subject.behavior],
         "items": [_canvas(canvas, uri, addresses) for canvas in subject.canvases],
     }
@@ -37,10 +38,39 @@ def manifest_3(subject: Subject, addresses: Addresses, settings: ServerSettings)
         content["seeAlso"] = [_link(link, uri) for link in subject.datasets]
     if subject.downloads:
         content["rendering"] = [_link(link, uri) for link in subject.downloads]
-    if subject.study is not None:
-        content["partOf"] = [{"id": addresses.collection("studies", subject.study), "type": "Collection"}]
+    if subject.holder is not None:
+        content["partOf"] = [{"id": addresses.iiif(subject.holder), "type": "Collection"}]
     if subject.ranges:
         content["structures"] = [_range(number, item, uri) for number, item in enumerate(subject.ranges, 1)]
+    return content
+
+
+def collection_3(listing: Listing, addresses: Addresses, settings: ServerSettings) -> dict[str, Any]:
+    """3.0 has no pages of collections: a large one holds smaller ones, which every viewer understands."""
+    content: dict[str, Any] = {
+        "@context": CONTEXT,
+        **_member(listing.itself, addresses),
+        **told_statements(settings, addresses.home),
+    }
+    if listing.facts and listing.page is None:
+        content["metadata"] = metadata(listing.facts)
+    if listing.partly_of is not None:
+        content["partOf"] = [{"id": addresses.iiif(listing.partly_of), "type": "Collection"}]
+    content["items"] = [_member(member, addresses) for member in listing.parts or listing.members]
+    return content
+
+
+def _member(member: Member, addresses: Addresses) -> dict[str, Any]:
+    kind = "Collection" if member.picture is None else "Manifest"
+    content: dict[str, Any] = {"id": addresses.iiif(member.path), "type": kind, "label": text(member.label)}
+    if isinstance(member.picture, ShownImage):
+        content["thumbnail"] = [thumbnail(member.picture, addresses)]
+    elif member.picture is not None:
+        service = addresses.iiif(member.picture)
+        address = f"{service}/full/^!{THUMBNAIL_SIDE},{THUMBNAIL_SIDE}/0/default.jpg"
+        content["thumbnail"] = [
+            {"id": address, "type": "Image", "format": "image/jpeg", "service": [_image_service(service)]}
+        ]
     return content
 
 
@@ -105,18 +135,18 @@ def _canvas(canvas: Canvas, uri: str, addresses: Addresses) -> dict[str, Any]:
 
 
 def _picture(image: ShownImage, addresses: Addresses, side: int) -> dict[str, Any]:
-    service, (width, height) = addresses.image(image), image.fitted(side)
+    service, (width, height) = addresses.iiif(image.path), image.fitted(side)
     return {
         "id": f"{service}/full/{width},{height}/0/default.jpg",
         "type": "Image",
         "format": "image/jpeg",
         "width": width,
         "height": height,
-        "service": [image_service(service)],
+        "service": [_image_service(service)],
     }
 
 
-def image_service(uri: str) -> dict[str, Any]:
+def _image_service(uri: str) -> dict[str, Any]:
     return {"id": uri, "type": "ImageService3", "profile": "level2"}
 
 

@@ -18,6 +18,7 @@ from wsi_dicom_server.access.principal import Scope, principal_of
 from wsi_dicom_server.bodies import json_body
 from wsi_dicom_server.replies import Reply, document
 from wsi_dicom_server.site import site_of
+from wsi_dicom_server.slide_pool import stored_series
 
 T = TypeVar("T")
 _DAY_S: Final = 86_400
@@ -82,7 +83,7 @@ async def create_view_token(request: Request) -> Reply:
     series = _text(body, "Series")
     minutes = _number(body, "Minutes", _VIEW_MINUTES, _LONGEST_VIEW_MINUTES) or _VIEW_MINUTES
     site = site_of(request)
-    record = (await site.slides.get(series)).record
+    record = await to_thread.run_sync(stored_series, site.store, series)
     signer = await site.access.authentication.view_tokens()
     token = signer.create((record.series_uid, record.orthanc_id), minutes * 60)
     address = f"{site.base_url(request)}/viewer/{record.series_uid}?token={token}"

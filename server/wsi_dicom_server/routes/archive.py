@@ -31,8 +31,10 @@ async def archive(request: Request) -> Reply:
     site, principal = site_of(request), principal_of(request)
     number = _page_number(request.query_params.get("page", "1"))
     asked = {name: value for name in _TEXTS if (value := request.query_params.get(name, "").strip())}
-    if not principal.identified:  # an answer to "patient=..." would tell as much as the name does
-        asked.pop("patient", None)
+    dates = not site.settings.hide_dates
+    hidden = {*(() if principal.identified else ("patient",)), *(() if dates else ("from", "to"))}
+    for name in hidden:  # an answer to "patient=..." would tell as much as the name does
+        asked.pop(name, None)
     query = _query(asked, naming=principal.identified)
     found, records = await to_thread.run_sync(_found, site, query, number)
     beside = None
@@ -47,6 +49,7 @@ async def archive(request: Request) -> Reply:
         pages=max(1, -(-found // _PER_PAGE)),
         asked=asked,
         patients=principal.identified,
+        dates=dates,
         uploads=principal.may(Scope.WRITE) and site.jobs is not None,
         beside=beside,
         user=principal.name if SESSION_COOKIE in request.cookies else None,

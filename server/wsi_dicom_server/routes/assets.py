@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from wsi_dicom.errors import NotFound
-from wsi_dicom_server.replies import ANY_ORIGIN, REVALIDATE, Reply, not_modified, unchanged
+from wsi_dicom_server.replies import ANY_ORIGIN, BY_CODING, REVALIDATE, Reply, header, not_modified, unchanged
 from wsi_dicom_server.site import site_of
 
 
@@ -24,16 +24,21 @@ def _static(request: Request, name: str) -> Reply:
         raise NotFound(
             f"no file {name[:80]!r} in this server; if it is a part of the viewer, run python build_assets.py"
         )
-    if unchanged(request, file.etag):
-        return not_modified(file.etag, REVALIDATE)
+    coding = file.coding(header(request, b"accept-encoding"))
+    etag = file.etag(coding)
+    if unchanged(request, etag):
+        return not_modified(etag, REVALIDATE, BY_CODING)
     headers = [
         (b"content-type", file.media_type.encode()),
-        (b"etag", file.etag.encode()),
+        (b"etag", etag.encode()),
         (b"x-content-type-options", b"nosniff"),
         REVALIDATE,
+        BY_CODING,
         ANY_ORIGIN,
     ]
-    return Reply(200, headers, file.body)
+    if coding != "identity":
+        headers.append((b"content-encoding", coding.encode()))
+    return Reply(200, headers, file.bodies[coding])
 
 
 routes = [

@@ -21,7 +21,8 @@ from wsi_dicom.errors import InvalidRequest, NotFound, OutOfBounds
 from wsi_dicom.geometry import FIRST_PLANE, Level
 from wsi_dicom.metadata import Window
 from wsi_dicom.picture_file import PictureFormat, encode_picture
-from wsi_dicom.render import jpeg_file
+from wsi_dicom.render import TileAddress, jpeg_file
+from wsi_dicom_server.frame_pool import ServedFrame
 from wsi_dicom_server.iiif_parameters import ImageApi
 from wsi_dicom_server.images import ServedImage
 from wsi_dicom_server.replies import BY_ACCEPT, Reply, document, not_modified, picture, unchanged
@@ -34,12 +35,18 @@ _NUMBER = r"([+-]?\d{1,12}(?:\.\d{1,12})?)"
 _WINDOW: Final = re.compile(f"{_NUMBER},{_NUMBER}(?:,(linear|linear-exact|sigmoid))?", re.ASCII)
 
 
-async def frame_image(request: Request) -> ServedImage:
-    """Raises NotFound, OutOfBounds, InvalidRequest, and what opening an image raises."""
+async def served_frame(request: Request) -> ServedFrame:
+    """Raises NotFound, OutOfBounds, and what opening an image raises."""
     site, parameters = site_of(request), request.path_params
     frame = await site.frames.get(parameters["id"], frame_number(parameters["n"]))
     if site.settings.hide_labels and shows_label(frame.image.instance):
         raise NotFound(f"{parameters['id']} has no picture that may be shown")
+    return frame
+
+
+async def frame_image(request: Request) -> ServedImage:
+    """Raises as `served_frame`, and InvalidRequest."""
+    site, frame = site_of(request), await served_frame(request)
     told = request.query_params.get("window")
     query = "" if told is None else f"?window={told}"
     tag = frame.tag + query
@@ -69,7 +76,7 @@ async def frame_tile(request: Request) -> Reply:
         return picture(body, wanted, etag, BY_ACCEPT)
     stored = slide.encoded_tile(level, column, row) if wanted == JPEG else None
     if stored is not None and stored.encoding.transfer_syntax == JPEG_BASELINE:
-        return picture(jpeg_file(stored), wanted, etag, BY_ACCEPT)
+        return picture(jpeg_file(slide, TileAddress(level, column, row), stored), wanted, etag, BY_ACCEPT)
     body = await site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted))
     return picture(body, wanted, etag, BY_ACCEPT)
 
@@ -95,11 +102,11 @@ def _white(level: Level, media_type: str) -> bytes:
     return encode_picture(np.full((level.tile_height, level.tile_width, 1), 255, np.uint8), picture_format)
 
 
-_PATHS: Final = ("/iiif/frames/{id}/{n}", "/iiif/frames-pyramids/{id}/{n}")
+_PATHS: Final = ("frames/{id}/{n}", "frames-pyramids/{id}/{n}")
 
 routes = [
     Route("/frames-tiles/{id}/{n}/{z}/{x}/{y}", frame_tile),
     Route("/frames-pyramids/{id}/{n}", frame_pyramid),
-    *(route for path in _PATHS for route in ImageService(path, frame_image).routes),
-    *ImageService("/iiif/2/frames/{id}/{n}", frame_image, ImageApi.V2).routes,
+    *(route for path in _PATHS for route in ImageService(f"/iiif/{path}", frame_image).routes),
+    *(route for path in _PATHS for route in ImageService(f"/iiif/2/{path}", frame_image, ImageApi.V2).routes),
 ]

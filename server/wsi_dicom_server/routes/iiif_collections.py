@@ -1,10 +1,11 @@
-"""Collections of IIIF Presentation 3.0: of the archive, of a patient, of a study. `?page=` is a part of a large one."""
+"""IIIF collections of the archive, of a patient, of a study, of both versions. `?page=` is a part of a large one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -13,34 +14,56 @@ from starlette.routing import Route
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom_server.access.principal import principal_of
 from wsi_dicom_server.linked_data import linked_data
-from wsi_dicom_server.presentation.collections import Collection, Collections
-from wsi_dicom_server.presentation.version_3 import CONTEXT
+from wsi_dicom_server.presentation import version_2, version_3
+from wsi_dicom_server.presentation.collections import Collections
+from wsi_dicom_server.presentation.listing import Listing
+from wsi_dicom_server.presentation.subject import Addresses
+from wsi_dicom_server.presentation.version_2 import collection_2
+from wsi_dicom_server.presentation.version_3 import collection_3
 from wsi_dicom_server.replies import Reply
 from wsi_dicom_server.routes.iiif_presentation import addresses_of
+from wsi_dicom_server.settings import ServerSettings
 from wsi_dicom_server.site import site_of
 
 _PAGE: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
-async def archive(request: Request) -> Reply:
-    return await _reply(request, Collections.archive)
+@dataclass(frozen=True, slots=True)
+class _CollectionRoutes:
+    """Through a version of the Presentation API."""
 
+    prefix: str
+    version: int
+    context: str
+    written: Callable[[Listing, Addresses, ServerSettings], dict[str, Any]]
 
-async def patient(request: Request) -> Reply:
-    identifier = request.path_params["patient"]
-    return await _reply(request, lambda collections: collections.patient(identifier))
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route(f"{self.prefix}/collection.json", self._archive),
+            Route(f"{self.prefix}/patients/{{patient}}/collection.json", self._patient),
+            Route(f"{self.prefix}/studies/{{study}}/collection.json", self._study),
+        ]
 
+    async def _archive(self, request: Request) -> Reply:
+        return await self._reply(request, Collections.archive)
 
-async def study(request: Request) -> Reply:
-    identifier = request.path_params["study"]
-    return await _reply(request, lambda collections: collections.study(identifier))
+    async def _patient(self, request: Request) -> Reply:
+        identifier = request.path_params["patient"]
+        return await self._reply(request, lambda collections: collections.patient(identifier))
 
+    async def _study(self, request: Request) -> Reply:
+        identifier = request.path_params["study"]
+        return await self._reply(request, lambda collections: collections.study(identifier))
 
-async def _reply(request: Request, made: Callable[[Collections], Collection]) -> Reply:
-    site, addresses, naming = site_of(request), addresses_of(request), principal_of(request).identified
-    collections = Collections(site.store, addresses, site.settings, naming, _page(request))
-    content, links = await to_thread.run_sync(made, collections)
-    return linked_data(request, content, CONTEXT, links)
+    async def _reply(self, request: Request, listed: Callable[[Collections], Listing]) -> Reply:
+        site, addresses = site_of(request), addresses_of(request)
+        naming, dates = principal_of(request).identified, not site.settings.hide_dates
+        collections = Collections(site.store, naming, dates, _page(request))
+        listing = await to_thread.run_sync(listed, collections)
+        content = self.written(listing, addresses, site.settings)
+        links = listing.web_links(addresses, self.version)
+        return linked_data(request, content, self.context, links, latest=self.version == 3)
 
 
 def _page(request: Request) -> int | None:
@@ -53,7 +76,6 @@ def _page(request: Request) -> int | None:
 
 
 routes = [
-    Route("/iiif/collection.json", archive),
-    Route("/iiif/patients/{patient}/collection.json", patient),
-    Route("/iiif/studies/{study}/collection.json", study),
+    *_CollectionRoutes("/iiif", 3, version_3.CONTEXT, collection_3).routes,
+    *_CollectionRoutes("/iiif/2", 2, version_2.CONTEXT, collection_2).routes,
 ]

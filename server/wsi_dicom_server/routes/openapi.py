@@ -25,6 +25,7 @@ SUMMARIES: Final = {
     "GET /frames-pyramids/{id}/{n}": "Levels of a frame of any image",
     "GET /frames-tiles/{id}/{n}/{z}/{x}/{y}": "A tile of a frame of any image",
     "GET /iiif/collection.json": "IIIF collection of the archive",
+    "GET /iiif/frames-pyramids/{id}/{n}/manifest.json": "IIIF manifest of a frame of any image",
     "GET /iiif/patients/{patient}/collection.json": "IIIF collection of a patient's studies",
     "GET /iiif/series/{series}/dicom.json": "Attributes of all instances, in the DICOM JSON Model",
     "GET /iiif/series/{series}/dicom.zip": "The DICOM files",
@@ -98,7 +99,8 @@ QUERIES: Final[dict[str, tuple[str, ...]]] = {
     "GET /iiif/studies/{study}/collection.json": ("page",),
     "GET /jobs": ("expand",),
     "GET /login": ("next",),
-    "GET /mirador/{series}": ("with",),
+    "GET /mirador/{series}": ("with", "frame"),
+    "GET /openseadragon/{series}": ("frame",),
     "GET /viewer/{series}": ("with", "frame"),
     "POST /uploads": ("name", "pyramid", "compression"),
     "GET /frames-pyramids/{id}/{n}": ("window",),
@@ -108,7 +110,7 @@ QUERIES: Final[dict[str, tuple[str, ...]]] = {
         operation: ("window",)
         for image in _IMAGES[1:]
         for operation in SUMMARIES
-        if operation.startswith(f"GET {image}")
+        if operation.startswith(f"GET {image}") and not operation.endswith("/manifest.json")
     },
 }
 

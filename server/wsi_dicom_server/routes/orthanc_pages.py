@@ -12,7 +12,10 @@ from wsi_dicom.errors import InvalidRequest
 from wsi_dicom_server.addresses import see_other
 from wsi_dicom_server.replies import Reply
 
-_IN_ADDRESS: Final = re.compile(r"/iiif/(?:series/([^/?#]+)/manifest|tiles/([^/?#]+)/info)\.json$")
+_IN_ADDRESS: Final = re.compile(
+    r"/iiif/(?:(?:series|tiles)/(?P<series>[^/?#]+)|frames(?:-pyramids)?/(?P<id>[^/?#]+)/(?P<frame>[^/?#]+))"
+    r"/(?:manifest|info)\.json$"
+)
 
 
 async def viewer(request: Request) -> Reply:
@@ -27,23 +30,28 @@ async def viewer(request: Request) -> Reply:
 
 async def mirador(request: Request) -> Reply:
     """`?iiif-content=` is the address of one of our manifests."""
-    return see_other(request, f"/mirador/{_series(request, 'iiif-content')}")
+    return see_other(request, f"/mirador/{_shown(request, 'iiif-content')}")
 
 
 async def openseadragon(request: Request) -> Reply:
     """`?image=` is the address of one of our `info.json`."""
-    return see_other(request, f"/openseadragon/{_series(request, 'image')}")
+    return see_other(request, f"/openseadragon/{_shown(request, 'image')}")
 
 
-def _series(request: Request, name: str) -> str:
-    """Only ours: pages of this server show nothing from elsewhere. Raises InvalidRequest."""
+def _shown(request: Request, name: str) -> str:
+    """A series, or an image and `?frame=`. Only ours: pages of this server show nothing from elsewhere.
+
+    Raises InvalidRequest.
+    """
     asked = request.query_params
     if series := asked.get("series"):
         return _plain(series)
     match = _IN_ADDRESS.search(asked.get(name, ""))
     if match is None:
         raise InvalidRequest(f"which one? expected ?series=, or in {name} an address of a series of this server")
-    return _plain(match[1] or match[2])
+    if match["series"]:
+        return _plain(match["series"])
+    return f"{_plain(match['id'])}?frame={_plain(match['frame'])}"
 
 
 def _plain(word: str) -> str:

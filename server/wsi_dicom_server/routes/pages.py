@@ -13,6 +13,7 @@ from wsi_dicom_server import markup_iiif, markup_viewer
 from wsi_dicom_server.addresses import home_url
 from wsi_dicom_server.captions import slide_title
 from wsi_dicom_server.markup import page_reply
+from wsi_dicom_server.presentation.subject import frame_manifest_path, manifest_path
 from wsi_dicom_server.replies import Reply
 from wsi_dicom_server.routes.frames import frame_number
 from wsi_dicom_server.site import site_of
@@ -32,29 +33,37 @@ async def viewer(request: Request) -> Reply:
 
 
 async def mirador(request: Request) -> Reply:
-    """The IIIF manifest in Mirador; each `?with=` opens another one beside it."""
+    """The IIIF manifest in Mirador, or that of `?frame=` of it; each `?with=` opens another one beside it."""
     if not site_of(request).shows_mirador:
         raise NotFound("this server has no page of Mirador")
     names = [request.path_params["series"], *request.query_params.getlist("with")]
     if len(names) > _MOST_WINDOWS:
         raise InvalidRequest(f"Mirador is opened with at most {_MOST_WINDOWS} series here")
-    titles = [await _title(request, name) for name in names]
-    return page_reply(markup_iiif.mirador_page(home_url(request), titles, names), markup_iiif.MIRADOR_SECURITY)
+    windows = [await _window(request, names[0], request.query_params.get("frame"))]
+    windows += [await _window(request, name, None) for name in names[1:]]
+    return page_reply(markup_iiif.mirador_page(home_url(request), names[0], windows), markup_iiif.MIRADOR_SECURITY)
 
 
 async def openseadragon(request: Request) -> Reply:
-    """The IIIF image in OpenSeadragon as it comes."""
+    """The IIIF image in OpenSeadragon as it comes; of what is no slide, and of instances, the frame `?frame=`."""
     if not site_of(request).settings.openseadragon:
         raise NotFound("this server has no page of OpenSeadragon")
-    series = request.path_params["series"]
-    shown = await shown_series(request, series)
-    image = f"{shown.shown['image']}/0" if shown.shown["frames"] else shown.shown["image"]
+    frame = frame_number(request.query_params.get("frame", "0"))
+    shown = await shown_series(request, request.path_params["series"], frame)
+    image = f"{shown.shown['image']}/{frame}" if shown.shown["frames"] else shown.shown["image"]
     return page_reply(markup_iiif.openseadragon_page(home_url(request), shown, image))
 
 
-async def _title(request: Request, series: str) -> str:
-    """Raises NotFound."""
-    return slide_title(await to_thread.run_sync(stored_series, site_of(request).store, series))
+async def _window(request: Request, name: str, frame: str | None) -> tuple[str, str]:
+    """The title and the manifest of a series, or of a frame of it or of an instance. Raises NotFound, OutOfBounds."""
+    site, root = site_of(request), home_url(request)
+    if frame is None:
+        record = await to_thread.run_sync(stored_series, site.store, name)
+        return slide_title(record), f"{root}/iiif/{manifest_path(name)}"
+    number = frame_number(frame)
+    shown = (await site.frames.get(name, number)).image.instance
+    record = await to_thread.run_sync(stored_series, site.store, shown.series_uid)
+    return f"{slide_title(record)}, frame {number + 1}", f"{root}/iiif/{frame_manifest_path(name, number)}"
 
 
 routes = [

@@ -62,7 +62,11 @@ async def tiff(request: Request) -> Response:
     site = site_of(request)
     served = await site.slides.get(request.path_params["series"])
     if not may_become_tiff(served.slide):
-        raise NotFound("this slide would have to be compressed anew, which takes too long to wait for: use dicom2tiff")
+        uid = served.record.series_uid
+        raise NotFound(
+            "this slide would have to be compressed anew, which takes too long to wait for; where its store is, "
+            f"`dicom2tiff {uid} slide.tif` does it"
+        )
     options = _tiff_options(served, patient=principal_of(request).identified, labels=not site.settings.hide_labels)
     headers = _headers(f"{served.record.series_uid}.tif", TIFF.media_type)
     return Download(headers, lambda: _converted(site, served, options), site.downloads)

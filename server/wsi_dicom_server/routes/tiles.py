@@ -19,7 +19,7 @@ from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JP
 from wsi_dicom.errors import NotFound, WsiError
 from wsi_dicom.geometry import Level
 from wsi_dicom.picture_file import PictureFormat, encode_picture
-from wsi_dicom.render import jpeg_file
+from wsi_dicom.render import TileAddress, jpeg_file
 from wsi_dicom.slide import EncodedTile, Encoding, Slide
 from wsi_dicom_server.negotiation import preferred
 from wsi_dicom_server.replies import BY_ACCEPT, Endpoint, Reply, header, not_modified, picture, unchanged
@@ -52,7 +52,8 @@ async def tile(request: Request) -> Reply:
             body = await site.decode(request, lambda: _missing(grid, wanted))
             return picture(body, wanted, _tag(served, level, column, row, wanted, "missing-"), *TILE_HEADERS)
         if wanted == _STORED_AS.get(encoding.transfer_syntax):
-            return picture(_stored_body(encoded, wanted), wanted, etag, *TILE_HEADERS)
+            body = _stored_body(slide, TileAddress(level, column, row), encoded, wanted)
+            return picture(body, wanted, etag, *TILE_HEADERS)
     body = await site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted))
     return picture(body, wanted, etag, *TILE_HEADERS)
 
@@ -75,7 +76,8 @@ def tile_at_once(site: Site, series: str, level: int, column: int, row: int, acc
         wanted = None if encoded is None else _stored_as(encoded.encoding.transfer_syntax, accept)
         if encoded is None or wanted is None:
             return None
-        return StoredTile(_stored_body(encoded, wanted), wanted, _tag(served, level, column, row, wanted))
+        body = _stored_body(served.slide, TileAddress(level, column, row), encoded, wanted)
+        return StoredTile(body, wanted, _tag(served, level, column, row, wanted))
     except WsiError:  # told by the route
         return None
 
@@ -87,8 +89,8 @@ def _stored_as(transfer_syntax: str, accept: str) -> str | None:
     return stored if stored is not None and preferred(accept, _OFFERS[stored]) == stored else None
 
 
-def _stored_body(tile: EncodedTile, media_type: str) -> bytes:
-    return jpeg_file(tile) if media_type == JPEG else tile.data
+def _stored_body(slide: Slide, address: TileAddress, tile: EncodedTile, media_type: str) -> bytes:
+    return jpeg_file(slide, address, tile) if media_type == JPEG else tile.data
 
 
 def _tag(served: ServedSlide, level: int, column: int, row: int, media_type: str, kind: str = "") -> str:
@@ -115,7 +117,7 @@ def negotiated(request: Request, offers: tuple[str, ...]) -> str:
 
 def decoded_tile(slide: Slide, level: int, column: int, row: int, media_type: str) -> bytes:
     picture_format = PictureFormat.PNG if media_type == PNG else PictureFormat.JPG
-    return encode_picture(slide.tile(level, column, row), picture_format, window=slide.metadata.window)
+    return encode_picture(slide.tile(level, column, row), picture_format, window=slide.metadata.window_of(0))
 
 
 def _missing(level: Level, media_type: str) -> bytes:

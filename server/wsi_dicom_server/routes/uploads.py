@@ -38,8 +38,7 @@ async def upload(request: Request) -> Reply:
     """The body is a file called `?name=`, or a form with files; `?pyramid=` and `?compression=` say how to convert."""
     site, jobs = site_of(request), jobs_of(request)
     options = _options(request.query_params, site)
-    announced = header(request, b"content-length")
-    if announced.isdigit() and int(announced[:20]) > site.settings.largest_upload:
+    if _announced(request) > site.settings.largest_upload:
         raise _too_large(site)
     try:
         record = await _receive(request, site, jobs, options)
@@ -60,12 +59,14 @@ async def _receive(request: Request, site: Site, jobs: Jobs, options: DicomizeOp
     """
     async with _in_thread(jobs.place()), _in_thread(ExitStack()) as kept:
         staging = await to_thread.run_sync(kept.enter_context, site.store.staging())
-        files = UploadFolder(staging / UPLOADED)
+        files = UploadFolder(staging / UPLOADED, site.settings.keep_free)
+        await to_thread.run_sync(files.require_room, _announced(request))
         async with _in_thread(closing(files)):
             kind, name = header(request, b"content-type"), request.query_params.get("name")
             body = await to_thread.run_sync(body_of, kind, name, files)
             await _write(request, site, body)
-        work = Upload(staging, site.store.opener(), options, site.settings.largest_upload)
+        limits = site.settings.largest_upload, site.settings.keep_free
+        work = Upload(staging, site.store.opener(), options, *limits)
         return await to_thread.run_sync(jobs.submit, files.title, work, kept)
 
 
@@ -116,6 +117,12 @@ def _options(parameters: QueryParams, site: Site) -> DicomizeOptions:
         skip_existing=True,
         threads=max(1, usable_cores() // site.settings.jobs_at_once),
     )
+
+
+def _announced(request: Request) -> int:
+    """Bytes of the body; 0 when nobody says."""
+    length = header(request, b"content-length")
+    return int(length[:20]) if length.isdecimal() else 0
 
 
 def _too_large(site: Site) -> HTTPException:

@@ -7,7 +7,12 @@ form.addEventListener("formdata", ({ formData }) => {
   for (const [name, value] of [...formData]) if (!value || value === "added") formData.delete(name);
 });
 
+const filters = form.querySelector(".filters");
 document.addEventListener("click", ({ target }) => {
-  const filters = form.querySelector(".filters");
   if (!filters.contains(target)) filters.open = false;
+});
+filters.addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape" || !filters.open) return;
+  filters.open = false;
+  filters.querySelector("summary").focus();
 });

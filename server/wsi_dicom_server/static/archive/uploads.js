@@ -5,14 +5,17 @@ import { gathered, grouped } from "./files.js";
 import { Jobs } from "./jobs.js";
 
 const jobs = new Jobs(document.querySelector(".jobs"));
-const chooser = document.querySelector("[data-files]");
+const choosers = { add: "[data-files]", "add-folder": "[data-folder]" };
 const drop = document.querySelector(".drop");
 
-document.addEventListener("click", ({ target }) => target.closest("[data-do=add]") && chooser.click());
-chooser.addEventListener("change", () => {
-  add([...chooser.files].map((file) => ({ path: file.name, file })));
-  chooser.value = "";
-});
+for (const [name, selector] of Object.entries(choosers)) {
+  const chooser = document.querySelector(selector);
+  document.addEventListener("click", ({ target }) => target.closest(`[data-do=${name}]`) && chooser.click());
+  chooser.addEventListener("change", () => {
+    add([...chooser.files].map((file) => ({ path: file.webkitRelativePath || file.name, file })));
+    chooser.value = "";
+  });
+}
 
 const withFiles = (event) => event.dataTransfer?.types.includes("Files");
 addEventListener("dragover", (event) => {

@@ -20,6 +20,7 @@ export class Pane {
       navigatorDisplayRegionColor: "#8f5fd6",
       navigatorOpacity: 1,
       animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.5,
+      maxTilesPerFrame: 8, // with the usual one, a large screen takes seconds to fill
       maxZoomPixelRatio: 4,
       minZoomImageRatio: beside ? 0.05 : 0.8,
       visibilityRatio: 0.5,
