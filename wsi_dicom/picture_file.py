@@ -258,6 +258,8 @@ def _in_quality(pixels: Pixels, quality: Quality, *, opaque: bool) -> Pixels:
     """In gray if asked; on white where alpha has no place."""
     import cv2
 
+    if quality in (Quality.DEFAULT, Quality.COLOR) and not (opaque and pixels.shape[2] in (2, 4)):
+        return pixels
     colours, alpha = (pixels[:, :, :-1], pixels[:, :, -1:]) if pixels.shape[2] in (2, 4) else (pixels, None)
     if quality in (Quality.GRAY, Quality.BITONAL) and colours.shape[2] == 3:
         colours = with_samples(cv2.cvtColor(np.ascontiguousarray(colours), cv2.COLOR_RGB2GRAY))

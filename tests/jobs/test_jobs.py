@@ -47,7 +47,7 @@ def test_dicom_is_stored_as_it_is(site: Site, tmp_path: Path) -> None:
     stored = {path.read_bytes() for path in (site.root / "series" / uid).iterdir()}
     assert stored == set(files.values())
     changed = pydicom.dcmread(io.BytesIO(next(iter(files.values()))))
-    changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID("1.2.3.4")
     more = io.BytesIO()
     changed.save_as(more)
     same, other = site.form(files), site.form({"more.dcm": more.getvalue()})
@@ -65,7 +65,7 @@ def below(folder: Path) -> dict[str, bytes]:
 
 def test_many_things_in_one_upload(site: Site, slides: Path, tmp_path: Path, tool: Callable[[str], str]) -> None:
     """A CT, a disk with its DICOMDIR, a series, a TIFF, an archive, and what people's systems put beside them."""
-    for path in write_series(tmp_path / "disk" / "SLIDE"):
+    for path in write_series(tmp_path / "disk" / "SLIDE", PatientName="Doe^Jane", PatientID="1"):
         path.rename(path.with_name(path.stem.upper()))  # as the standard wants it
     medium = [tool("dcmmkdir"), "--no-xfer-check", "--invent", "--recurse", "SLIDE"]
     subprocess.run(medium, cwd=tmp_path / "disk", check=True)
