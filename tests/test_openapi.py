@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.routing import BaseRoute, Mount, Route
 
+from tests.access.guarded import PASSWORD, guarding, sign_in
 from tests.foreign_series import Picture, native_frames, save_native
 from tests.served import client_of
 from wsi_dicom.stores.local import LocalStore
@@ -125,8 +128,43 @@ def test_no_request_is_an_error_of_the_server(served: Served, data: st.DataObjec
     with served.client.stream(method, address, params=query, content=body, headers=headers) as answer:
         content = answer.read()
     assert answer.status_code < 500, (method, answer.url, content[:300])
+    if "responses" in operation and answer.request.url.path.count("/") == path.count("/"):
+        assert_declared(operation, answer.status_code)
     if answer.status_code >= 400 and content and "json" in answer.headers["content-type"]:
         assert len(json.loads(content)["Message"].splitlines()) == 1
+
+
+def assert_declared(operation: dict[str, Any], status: int) -> None:
+    assert {str(status), f"{status // 100}XX"} & set(operation["responses"]), (operation["summary"], status)
+
+
+def test_answers_have_the_statuses_that_are_told(served: Served) -> None:
+    """Of a series, of its instance, and of what is not there; with the tag of what a client has; and of a failure."""
+    seen: Counter[int] = Counter()
+    for path, item in served.description["paths"].items():
+        parts = {"x": "0", "y": "0", "z": "0", "n": "0", "quality": "default", "format": "jpg", "region": "full"}
+        parts |= {"size": "max", "rotation": "0", "path": "pages.css", "flavor": "label"}
+        if path.startswith(("/login", "/logout", "/uploads", "/users", "/tokens", "/view-tokens")):
+            continue
+        for identifier in [*served.identifiers, "1.2.3"]:
+            address = re.sub(r"\{(\w+)\}", lambda name: parts.get(name[1], identifier), path)
+            for method in set(item) & {"get", "delete"}:
+                with served.client.stream(method, address, params={"series": identifier}) as answer:
+                    assert_declared(item[method], answer.status_code)
+                    seen[answer.status_code] += 1
+                if tag := answer.headers.get("etag"):
+                    known = served.client.request(method, address, headers={"If-None-Match": tag})
+                    assert_declared(item[method], known.status_code)
+                    seen[known.status_code] += 1
+        assert all("5XX" in operation["responses"] for operation in item.values())
+    assert min(seen[200], seen[303], seen[304], seen[404]) > 5
+
+
+def test_sessions_begin_and_end_as_is_told(served: Served, tmp_path: Path) -> None:
+    with guarding(served.store, tmp_path) as guarded, guarded.client() as client:
+        guarded.accounts.add_user("alice", PASSWORD, Scope.READ)
+        assert_declared(served.description["paths"]["/login"]["post"], sign_in(client, "alice").status_code)
+        assert_declared(served.description["paths"]["/logout"]["post"], client.post("/logout").status_code)
 
 
 def as_json(value: object) -> bytes:

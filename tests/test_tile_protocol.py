@@ -334,7 +334,7 @@ def test_idle_connections_end(archive, monkeypatch):
 
 @pytest.mark.parametrize("begun", [b"", b"GET /tiles/1.2.3/0/0/0 HTTP/1.1\r\nHost: a\r\n"])
 def test_a_head_that_does_not_come(archive, monkeypatch, begun):
-    monkeypatch.setattr(tile_protocol, "_HEAD_S", 0.2)
+    monkeypatch.setattr(tile_protocol, "_REST_S", 0.2)
     with running(archive.store) as address, Connection(address) as connection:
         connection.send(begun)
         assert connection.ended()

@@ -17,7 +17,7 @@ from wsi_dicom.errors import CodecError, InvalidRequest
 from wsi_dicom.geometry import FIRST_PLANE, Plane, Pyramid, Region
 from wsi_dicom.picture_file import CARRY_PROFILES, JPEG_QUALITY, PictureFormat, Quality, encode_picture
 from wsi_dicom.region import MAX_PIXELS
-from wsi_dicom.resample import resampled, turned
+from wsi_dicom.resample import resampled, turned, turned_size
 from wsi_dicom.slide import EncodedTile, Pixels, Slide
 
 
@@ -50,6 +50,11 @@ class ImageRequest:
     quality: Quality = Quality.DEFAULT
     format: PictureFormat = PictureFormat.JPG
     plane: Plane = FIRST_PLANE
+
+    @property
+    def turned_size(self) -> tuple[int, int]:
+        """Pixels across and down of the picture, its corners included."""
+        return turned_size(self.width, self.height, self.rotation)
 
 
 class TileAddress(NamedTuple):
@@ -170,10 +175,10 @@ def scaled_region(slide: Slide, request: ImageRequest, *, max_pixels: int = MAX_
     """What `request` shows, before turning: shape (height, width, samples). Raises as `render` does."""
     if request.region.empty or min(request.width, request.height) < 1:
         raise InvalidRequest("a picture needs a region and a size of at least one pixel")
-    if request.width * request.height > max_pixels:
+    across, down = request.turned_size
+    if across * down > max_pixels:
         raise InvalidRequest(
-            f"a picture of {request.width} x {request.height} pixels is over the limit of {max_pixels} pixels; "
-            "ask for a smaller one"
+            f"a picture of {across} x {down} pixels is over the limit of {max_pixels} pixels; ask for a smaller one"
         )
     region = request.region
     index = slide.pyramid.best_level(min(region.width / request.width, region.height / request.height))

@@ -57,6 +57,16 @@ def turned(pixels: Pixels, mirror: bool, degrees: float) -> Pixels:
     return _rotated(np.ascontiguousarray(pixels), degrees)
 
 
+def turned_size(width: int, height: int, degrees: float) -> tuple[int, int]:
+    """Pixels across and down of what `turned` makes."""
+    if degrees % 180 == 0:
+        return width, height
+    if degrees % 90 == 0:
+        return height, width
+    cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    return max(1, round(width * cosine + height * sine)), max(1, round(width * sine + height * cosine))
+
+
 def with_samples(pixels: NDArray[Any]) -> Pixels:
     """OpenCV drops the last axis of gray pictures."""
     return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
@@ -67,8 +77,7 @@ def _rotated(pixels: Pixels, degrees: float) -> Pixels:
 
     height, width = pixels.shape[:2]
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    across = max(1, round(abs(width * cosine) + abs(height * sine)))
-    down = max(1, round(abs(width * sine) + abs(height * cosine)))
+    across, down = turned_size(width, height, degrees)
     x, y = (width - 1) / 2, (height - 1) / 2  # centre goes to centre
     matrix = np.array(
         [

@@ -22,6 +22,7 @@ from wsi_dicom.errors import (
 )
 from wsi_dicom_server import markup
 from wsi_dicom_server.addresses import home_url
+from wsi_dicom_server.middleware import allowed_methods
 from wsi_dicom_server.negotiation import preferred
 from wsi_dicom_server.replies import ANY_ORIGIN, BY_ACCEPT, Reply, header
 
@@ -65,7 +66,10 @@ async def wsi_error(request: Request, error: Exception) -> Reply:
 async def http_error(request: Request, error: Exception) -> Reply:
     assert isinstance(error, HTTPException)  # noqa: S101 - what Starlette registers it for; tells the type checker
     reply = error_reply(request, error.status_code, error.detail)
-    reply.raw_headers += [(k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items()]
+    told = dict(error.headers or {})
+    if error.status_code == 405:  # Starlette names the methods of one route alone
+        told["Allow"] = allowed_methods(request.scope)
+    reply.raw_headers += [(k.lower().encode(), v.encode()) for k, v in told.items()]
     return reply
 
 

@@ -1,8 +1,9 @@
 """What a reverse proxy tells of the request that it passes on: who asks, by which scheme and host, below which path.
 
-`Forwarded` (RFC 7239) counts where it is there, else `X-Forwarded-For`, `-Proto` and `-Host`; `X-Forwarded-Prefix`, for
-which RFC 7239 has no word, beside both. Proxies append to these headers, and so may clients, so they are read from the
-right: as far as they were written by proxies that we trust.
+`X-Forwarded-For`, `-Proto` and `-Host` count; where there is none of them `Forwarded` (RFC 7239). Most proxies set the
+former and pass the latter on as a client sent it. `X-Forwarded-Prefix`, for which RFC 7239 has no word, counts beside
+both. Proxies append to these headers, and so may clients, so they are read from the right: as far as they were written
+by proxies that we trust.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from wsi_dicom_server.replies import header
 _PREFIX: Final = re.compile(r"(/(?!\.\.?(/|$))[\w.~-]+)*/?", re.ASCII)
 _PAIR: Final = re.compile(r'([\w-]+)=(?:"((?:[^"\\]|\\.)*)"|([^;,"\s]*))', re.ASCII)
 _ELEMENTS: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+_X_FORWARDED: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
 _WITH_PORT: Final = re.compile(r"\[(.+)\](?::\w+)?|([^:]+):\w+")
 
 
@@ -83,7 +85,8 @@ def _as_told(scope: Scope, trusted: TrustedPeers) -> Scope:
 
 def _proxies(request: Request) -> list[_Told]:
     """What each told, the last one before us first."""
-    if forwarded := header(request, b"forwarded"):
+    names = {name for name, _ in request.scope["headers"]}
+    if _X_FORWARDED.isdisjoint(names) and (forwarded := header(request, b"forwarded")):
         return [_element(text) for text in reversed(_ELEMENTS.findall(forwarded))]
     clients = _listed(request, b"x-forwarded-for")
     schemes, hosts = _listed(request, b"x-forwarded-proto"), _listed(request, b"x-forwarded-host")

@@ -49,6 +49,14 @@ class SizeLimits:
     def allow(self, width: int, height: int) -> bool:
         return width * height <= self.max_area and max(width, height) <= self.max_side
 
+    def require(self, width: int, height: int) -> None:
+        """Raises OutOfBounds."""
+        if not self.allow(width, height):
+            raise OutOfBounds(
+                f"a picture of {width} x {height} pixels is over the limits of {self.max_area} pixels and "
+                f"{self.max_side} along a side; ask for a smaller one"
+            )
+
     def scale(self, width: int, height: int) -> float:
         """The largest factor by which such a region may be scaled."""
         return min(math.sqrt(self.max_area / (width * height)), self.max_side / max(width, height))
@@ -82,7 +90,9 @@ def parse_image_request(  # the five parts of the path, as section 4 names them
         raise InvalidRequest(f"format {suffix[:20]!r}: expected one of {', '.join(_FORMATS)}")
     if quality not in _QUALITIES:
         raise InvalidRequest(f"quality {quality[:20]!r}: expected one of {', '.join(_QUALITIES)}")
-    return ImageRequest(area, width, height, mirror, degrees, _QUALITIES[quality], _FORMATS[suffix], plane)
+    wanted = ImageRequest(area, width, height, mirror, degrees, _QUALITIES[quality], _FORMATS[suffix], plane)
+    limits.require(*wanted.turned_size)
+    return wanted
 
 
 def canonical_path(base: Level, limits: SizeLimits, request: ImageRequest, version: ImageApi = ImageApi.V3) -> str:
@@ -130,6 +140,8 @@ def _region(base: Level, text: str) -> Region:
         width, height = round(across * base.width), round(down * base.height)
         if across and down:  # a share that rounds to nothing still is a pixel
             width, height = max(width, 1), max(height, 1)
+        if left < 1 and top < 1:  # what begins inside does so after rounding, too
+            x, y = min(x, base.width - 1), min(y, base.height - 1)
     else:
         raise InvalidRequest(f"region {text[:60]!r}: expected full, square, x,y,w,h or pct:x,y,w,h")
     area = Region(x, y, width, height)
@@ -169,11 +181,6 @@ def _size(base: Level, area: Region, text: str, limits: SizeLimits, version: Ima
         raise _bad_size(text, version)
     if version is ImageApi.V3 and not marked and (width > area.width or height > area.height):
         raise _unmarked(area, text)
-    if not limits.allow(width, height):
-        raise OutOfBounds(
-            f"a picture of {width} x {height} pixels is over the limits of {limits.max_area} pixels and "
-            f"{limits.max_side} along a side"
-        )
     return width, height
 
 

@@ -1,4 +1,5 @@
-"""What an image identifier in an address means: a slide, one of its planes, or a picture that comes with it.
+"""What an image identifier in an address means: a slide, one of its planes, or a picture that comes with it; and
+answers with pictures of it.
 
     {series}                          the first plane
     {series}:{path}.{focal plane}     another one, both counted from 1
@@ -16,14 +17,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
 
 from wsi_dicom.associated_slide import AssociatedSlide
 from wsi_dicom.composite import CompositeSlide, all_channels, read_channels
 from wsi_dicom.errors import NotFound
 from wsi_dicom.geometry import FIRST_PLANE, Plane
+from wsi_dicom.region import MAX_PIXELS
+from wsi_dicom.render import ImageRequest, render, stored_picture
 from wsi_dicom.slide import ImageFlavor, Slide
-from wsi_dicom_server.site import Site
+from wsi_dicom_server.replies import Headers, Reply
+from wsi_dicom_server.site import Site, site_of
 from wsi_dicom_server.slide_pool import ServedSlide
+from wsi_dicom_server.unread import MadePicture, largest_file
 
 _PLANE: Final = re.compile(r"([1-9][0-9]{0,4})\.([1-9][0-9]{0,4})", re.ASCII)
 _CHANNELS: Final = re.compile(r"channels(?:\.([1-9][0-9]{0,4}))?", re.ASCII)
@@ -97,3 +104,24 @@ def _existing_plane(slide: Slide, plane: Plane) -> Plane:
             f"{slide.pyramid.optical_paths} optical paths and {slide.pyramid.focal_planes} focal planes"
         )
     return plane
+
+
+def picture_answer(
+    request: Request, image: ServedImage, wanted: ImageRequest, headers: Headers, max_pixels: int = MAX_PIXELS
+) -> Response:
+    """The stored tile if that is what is `wanted`, read here in the event loop; else a picture made once for all."""
+    site, slide = site_of(request), image.slide
+    settings = site.settings
+    stored = stored_picture(slide, wanted, settings.colors)
+    if stored is not None:
+        return Reply(200, headers, stored)
+
+    def made() -> bytes:
+        return render(slide, wanted, jpeg_quality=settings.jpeg_quality, max_pixels=max_pixels, colors=settings.colors)
+
+    return MadePicture(
+        headers,
+        largest_file(*wanted.turned_size),
+        lambda: site.answers.get((image.tag, wanted), lambda: site.decode(request, made)),
+        site.unread,
+    )

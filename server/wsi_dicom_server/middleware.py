@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wsi_dicom_server.access.rules import is_for_our_pages
+from wsi_dicom_server.addresses import own_path
 from wsi_dicom_server.replies import ANY_ORIGIN, Reply
 
 _SLASHES = re.compile("//+")
@@ -15,7 +18,7 @@ _SLASHES = re.compile("//+")
 class PathsAndPreflights:
     """Takes double slashes for single ones, as clients whose server URL ends in a slash send them, and answers OPTIONS.
 
-    Every resource may be read from any origin (IIIF demands it), so one answer fits all preflights.
+    All but what is for our own pages may be read from any origin (IIIF demands it).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -26,7 +29,7 @@ class PathsAndPreflights:
             if "//" in scope["path"]:
                 scope = {**scope, "path": _SLASHES.sub("/", scope["path"])}
             if scope["method"] == "OPTIONS":
-                await _preflight()(scope, receive, send)
+                await _preflight(scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
@@ -60,14 +63,30 @@ class CrossOrigin:
         await self.app(scope, receive, send_with_origin)
 
 
-def _preflight() -> Reply:
-    return Reply(
-        204,
-        [
+def allowed_methods(scope: Scope) -> str:
+    """What can be done with the path of a request, as the header Allow has it: by all routes that lead there."""
+    whole = {**scope, "root_path": "", "path": own_path(scope)}
+    return ", ".join(sorted({"OPTIONS", *_methods(scope["app"].routes, whole)}))
+
+
+def _methods(routes: Iterable[BaseRoute], scope: Scope) -> Iterator[str]:
+    for route in routes:
+        match, below = route.matches(scope)
+        if match is Match.NONE:
+            continue
+        if isinstance(route, Mount):
+            yield from _methods(route.routes, {**scope, **below})
+        elif isinstance(route, Route):
+            yield from route.methods or ()
+
+
+def _preflight(scope: Scope) -> Reply:
+    headers = [(b"allow", allowed_methods(scope).encode())]
+    if not is_for_our_pages(own_path(scope)):
+        headers += [
             ANY_ORIGIN,
-            (b"allow", b"GET, HEAD, OPTIONS"),
             (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
             (b"access-control-allow-headers", b"Accept, Authorization, Content-Type, If-None-Match"),
             (b"access-control-max-age", b"86400"),
-        ],
-    )
+        ]
+    return Reply(204, headers)

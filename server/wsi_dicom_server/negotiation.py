@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 
@@ -38,7 +39,7 @@ def preferred_coding(accept_encoding: str, offers: tuple[str, ...]) -> str:
 
 
 def _weights(accept: str) -> dict[str, float]:
-    """Media range or coding to weight; a weight that is no number counts as 1, as if it were not there."""
+    """Media range or coding to weight, 0 to 1; a weight that is no number counts as 1, as if it were not there."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(","):
         media_range, *parameters = (item.strip() for item in part.split(";"))
@@ -47,8 +48,9 @@ def _weights(accept: str) -> dict[str, float]:
             name, _, value = parameter.partition("=")
             if name.strip() == "q":
                 try:
-                    weight = float(value)
+                    told = float(value)
                 except ValueError:
                     continue
+                weight = min(max(told, 0.0), 1.0) if math.isfinite(told) else 1.0
         weights[media_range] = max(weight, weights.get(media_range, 0.0))
     return weights

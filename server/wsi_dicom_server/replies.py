@@ -19,6 +19,7 @@ IMMUTABLE: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 REVALIDATE: Final = (b"cache-control", b"no-cache")
 BY_ACCEPT: Final = (b"vary", b"Accept")
 BY_CODING: Final = (b"vary", b"Accept-Encoding")
+_OF_BODY: Final = frozenset({b"content-type", b"content-encoding"})
 _ENTITY_TAG: Final = re.compile('"[^"]*"')  # commas may be inside
 _EXPOSED: Final = (b"access-control-expose-headers", b"ETag, Link")
 
@@ -45,7 +46,7 @@ class Endpoint:
     Starlette puts another layer of exception handling around functions; the one around all routes does for these.
     """
 
-    def __init__(self, handler: Callable[[Request], Awaitable[Reply]]) -> None:
+    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
         self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,17 +68,17 @@ def unchanged(request: Request, etag: str) -> bool:
     return held.strip() == "*" or etag in _ENTITY_TAG.findall(held)
 
 
-def not_modified(etag: str, *headers: tuple[bytes, bytes]) -> Reply:
-    return Reply(304, [(b"etag", etag.encode()), ANY_ORIGIN, *headers])
+def not_modified(headers: Headers) -> Reply:
+    """In place of the answer with these headers, with those of them that are not about its body (RFC 9110, 15.4.5)."""
+    return Reply(304, [pair for pair in headers if pair[0] not in _OF_BODY])
 
 
-def picture(body: bytes, media_type: str, etag: str, *headers: tuple[bytes, bytes]) -> Reply:
-    """A picture that never changes under its address."""
-    return Reply(200, [*picture_headers(media_type, *headers), (b"etag", etag.encode())], body)
+def entity_tag(etag: str) -> tuple[bytes, bytes]:
+    return b"etag", etag.encode()
 
 
 def picture_headers(media_type: str, *headers: tuple[bytes, bytes]) -> Headers:
-    """Of a `picture`, but for its entity tag and length."""
+    """Of a picture that never changes under its address."""
     return [(b"content-type", media_type.encode()), IMMUTABLE, ANY_ORIGIN, _EXPOSED, *headers]
 
 
@@ -91,11 +92,9 @@ def document(request: Request, content: Any, media_type: str = "application/json
 def json_document(request: Request, body: bytes, media_type: str, links: Sequence[str] = ()) -> Reply:
     """As `document`, of JSON that was written in a thread."""
     etag = f'"{zlib.crc32(body):08x}-{len(body)}-{zlib.crc32(media_type.encode()):08x}"'
-    if unchanged(request, etag):
-        return not_modified(etag, REVALIDATE, BY_ACCEPT)
     headers = [
         (b"content-type", media_type.encode()),
-        (b"etag", etag.encode()),
+        entity_tag(etag),
         REVALIDATE,
         BY_ACCEPT,
         ANY_ORIGIN,
@@ -103,4 +102,4 @@ def json_document(request: Request, body: bytes, media_type: str, links: Sequenc
     ]
     if links:
         headers.append((b"link", ", ".join(links).encode()))
-    return Reply(200, headers, body)
+    return not_modified(headers) if unchanged(request, etag) else Reply(200, headers, body)

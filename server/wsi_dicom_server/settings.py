@@ -24,8 +24,8 @@ class ServerSettings:
     decodes and encodes `decoders` pictures at once; `max_pixels` is the size of the largest picture made (IIIF's
     maxArea). `colors`: what becomes of ICC profiles. `hide_labels`: neither labels nor overviews, which show them too,
     are served. `rights` is the URI of a licence or statement of rights that goes with all pictures. `decoded_bytes`
-    bounds the decoded pixels that are kept because they will be asked for again soon, and `answer_bytes` the pictures
-    made of them.
+    bounds the decoded pixels that are kept because they will be asked for again soon, `answer_bytes` the pictures
+    made of them, and `unread_bytes` those that clients have not read yet.
 
     `attribution` is a text that viewers must show beside every picture; `provider` and `provider_url` name who provides
     them, and their web page. `hide_dates`: pages, manifests and collections tell no date.
@@ -61,6 +61,7 @@ class ServerSettings:
     hide_dates: bool = False
     decoded_bytes: int = 128 << 20
     answer_bytes: int = 64 << 20
+    unread_bytes: int = 256 << 20
     iiif: bool = True
     mirador: bool = True
     openseadragon: bool = True
@@ -81,7 +82,8 @@ class ServerSettings:
             raise InvalidRequest(f"port {self.port} is outside 0 to 65535")
         if not 1 <= self.jpeg_quality <= 100:
             raise InvalidRequest(f"JPEG quality {self.jpeg_quality} is outside 1 to 100")
-        if min(self.open_slides, self.decoders, self.max_pixels, self.decoded_bytes, self.answer_bytes) < 1:
+        kept = self.decoded_bytes, self.answer_bytes, self.unread_bytes
+        if min(self.open_slides, self.decoders, self.max_pixels, *kept) < 1:
             raise InvalidRequest("the numbers of open slides, decoders, pixels and bytes must be at least 1")
         if not 1 <= self.workers <= 256:
             raise InvalidRequest(f"{self.workers} workers: expected 1 to 256")

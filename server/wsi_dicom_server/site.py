@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TypeVar
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
@@ -19,10 +22,12 @@ from wsi_dicom_server.jobs import Jobs
 from wsi_dicom_server.settings import ServerSettings
 from wsi_dicom_server.slide_pool import SlidePool
 from wsi_dicom_server.static_files import StaticFile, load_static_files
+from wsi_dicom_server.unread import UnreadLimit
 
 T = TypeVar("T")
 _DOWNLOADS = 4
-_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]_")
+_HOST: Final = re.compile(r"(?:[\w-]+(?:\.[\w-]+)*\.?|\[([0-9A-Fa-f:.]+)\])(?::\d{0,5})?", re.ASCII)
+"""RFC 3986, 3.2.2 and 3.2.3, as far as hosts of servers have it. The group is the address in brackets."""
 
 
 class Site:
@@ -37,6 +42,7 @@ class Site:
         self.slides = SlidePool(store, settings.open_slides)
         self.frames = FramePool(store, settings.open_slides)
         self.answers = AnswerCache(settings.answer_bytes)
+        self.unread = UnreadLimit(settings.unread_bytes)
         self.decoded = DecodedCache(settings.decoded_bytes)
         self.access = Access(settings)
         self.jobs = _jobs(settings)
@@ -67,9 +73,19 @@ class Site:
         if self.settings.public_url is not None:
             return self.settings.public_url.rstrip("/") + root.removeprefix(scope.get("app_root_path", ""))
         host = request.headers.get("host", "")
-        if not host or not _HOST_CHARACTERS.issuperset(host):
+        if not _is_host(host):
             raise InvalidRequest("the Host header is not a host name")
         return f"{scope['scheme']}://{host}{root}"
+
+
+@lru_cache(maxsize=64)
+def _is_host(text: str) -> bool:
+    """A name or an address of IPv4, or one of IPv6 in brackets; with a port or without."""
+    match = _HOST.fullmatch(text)
+    try:
+        return match is not None and (match[1] is None or bool(IPv6Address(match[1])))
+    except ValueError:
+        return False
 
 
 def _jobs(settings: ServerSettings) -> Jobs | None:

@@ -4,8 +4,8 @@ An ASGI application is called in a task of its own, and each part of its answer 
 twice as long as reading the tile and sending it (docs/performance.md). What is not simply a stored tile of an open
 slide, asked for by somebody who is known to be allowed to see it, takes that way all the same.
 
-uvicorn has no limit on the head of a request, on how long it may take to come, on requests that are sent ahead of
-their answers, and on how long an answer may stay unread: those are here.
+uvicorn has no limit on the head of a request, on what stands behind its body, on how long they may take to come, on
+requests that are sent ahead of their answers, and on how long an answer may stay unread: those are here.
 """
 
 from __future__ import annotations
@@ -29,23 +29,28 @@ _OTHERWISE: Final = frozenset({b"if-none-match", b"content-length", b"transfer-e
 _LARGEST_HEAD: Final = 1 << 16
 _MOST_AHEAD: Final = 1000
 """Requests that wait for the answer to the one before. Browsers send none ahead."""
-_HEAD_S: Final = 30.0
+_REST_S: Final = 30.0
+"""For a head, and for what is left of a request that has been answered."""
 _STALLED_S: Final = 120.0
-"""Whoever reads nothing for that long has gone, or should."""
+_LEAST_READ: Final = 1 << 20
+"""Bytes. Whoever reads less in that time has gone, or should."""
 
 
 class TileProtocol(HttpToolsProtocol):
     """One connection. Made by uvicorn, whose `Config.http` it is."""
 
     _answered = False
-    _in_head = False
-    _head_size, _head_due = 0, 0.0
-    """Bytes of a head that came after its first piece; and when it has to be complete, on the loop's clock."""
+    _incomplete = False
+    """Whether a request has begun, and not all of it has come."""
+    _apart: int | None = None
+    """Bytes of a head, or of what is neither head nor body, that came after their first piece."""
+    _due = 0.0
+    """When the head has to be complete, or the rest of what is answered already, on the loop's clock; 0: not set."""
     _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
-        self._await_head()
+        self._await_rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -54,16 +59,13 @@ class TileProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self._in_head:
+        if not self._incomplete:
             return
-        if self._head_due:
-            self._head_size += len(data)
-        else:  # a piece that may begin with other requests
-            self._head_due = self.loop.time() + _HEAD_S
-        if self._head_size > _LARGEST_HEAD:
+        self._apart = 0 if self._apart is None else self._apart + len(data)  # the first may begin with something else
+        if self._apart > _LARGEST_HEAD:
             self.transport.abort()
         elif self._is_idle():
-            self._await_head()
+            self._await_rest()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -80,19 +82,24 @@ class TileProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_size, self._head_due = True, 0, 0.0
+        self._incomplete, self._apart, self._due = True, None, 0.0
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._answered = self._answer_at_once()
         if self._answered:
             return
         if len(self.pipeline) < _MOST_AHEAD:
             super().on_headers_complete()
+            self.headers, self._due = [], 0.0  # trailers are none of the request's headers, and let go when it ends
         else:
             self.transport.abort()
 
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._apart = None
+
     def on_message_complete(self) -> None:
+        self._incomplete = False
         if self._answered:
             self.on_response_complete()
         else:
@@ -141,16 +148,16 @@ class TileProtocol(HttpToolsProtocol):
         """Whether every request whose head has come is answered."""
         return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
-    def _await_head(self) -> None:
-        """Ends the connection when the head is late; uvicorn's timer, because uvicorn stops it when data come."""
+    def _await_rest(self) -> None:
+        """Ends the connection when that is late; uvicorn's timer, because uvicorn stops it when data come."""
         self._unset_keepalive_if_required()
-        due = self._head_due or self.loop.time() + _HEAD_S
-        self.timeout_keep_alive_task = self.loop.call_at(due, self.timeout_keep_alive_handler)
+        self._due = self._due or self.loop.time() + _REST_S
+        self.timeout_keep_alive_task = self.loop.call_at(self._due, self.timeout_keep_alive_handler)
 
     def _watch_reader(self, unread: int | None = None) -> None:
-        """Ends the connection when nothing more has been read of an answer since there were `unread` bytes of it."""
+        """Ends the connection when hardly more has been read of an answer since there were `unread` bytes of it."""
         left = self.transport.get_write_buffer_size()
-        if left == unread:
+        if unread is not None and left > unread - _LEAST_READ:
             self.transport.abort()
         else:
             self._stalled = self.loop.call_later(_STALLED_S, self._watch_reader, left)

@@ -82,7 +82,7 @@ def test_many_things_in_one_upload(site: Site, slides: Path, tmp_path: Path, too
     job = site.job(site.form(files))
     assert (job["State"], len(job["Content"]["Series"])) == ("Success", 4), job
     assert set(job["Content"]["Series"]) <= site.series()
-    assert job["Content"]["Name"] == f"all.zip and {len(files) - 2} more"
+    assert job["Content"]["Name"] == f"ct.dcm and {len(files) - 2} more"
 
 
 def test_slides_in_several_files(site: Site, tmp_path: Path) -> None:

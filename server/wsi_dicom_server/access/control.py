@@ -16,18 +16,19 @@ from wsi_dicom.errors import WsiError
 from wsi_dicom_server.access.authentication import Refused
 from wsi_dicom_server.access.cookies import VIEW_COOKIE, set_cookie
 from wsi_dicom_server.access.principal import NOBODY, SCOPE_KEY, Principal, Scope
-from wsi_dicom_server.access.rules import SAFE_METHODS, is_from_elsewhere, needed_scope, viewed
+from wsi_dicom_server.access.rules import SAFE_METHODS, is_for_our_pages, is_from_elsewhere, needed_scope, viewed
 from wsi_dicom_server.addresses import own_path, see_other
 from wsi_dicom_server.errors import error_reply, wsi_error
 from wsi_dicom_server.negotiation import preferred
-from wsi_dicom_server.replies import Headers, Reply, header
+from wsi_dicom_server.replies import ANY_ORIGIN, Headers, Reply, header
 from wsi_dicom_server.site import Site, site_of
 
 
 class AccessControl:
     """Finds out whose the request is, and lets it through if it may: pure ASGI.
 
-    What only some may see is marked `private`, so that shared caches keep none of it; else nothing wraps `send`.
+    What only some may see is marked `private`, so that shared caches keep none of it, and what is for our own pages is
+    open to no other origin; else nothing wraps `send`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,6 +38,8 @@ class AccessControl:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if is_for_our_pages(own_path(scope)):
+            send = _to_our_pages(send)
         try:
             principal = await _admitted(scope)
         except WsiError as error:
@@ -55,9 +58,11 @@ async def _admitted(scope: AsgiScope) -> Principal | Reply | None:
     """
     site: Site = scope["app"].site
     method, path, query = scope["method"], own_path(scope), scope["query_string"]
-    if method not in SAFE_METHODS and is_from_elsewhere(scope, site.settings.public_url):
-        return error_reply(Request(scope), 403, "another site may not change anything here")
     needed = needed_scope(method, path)
+    if method not in SAFE_METHODS or needed not in (None, Scope.READ):
+        verified = needed is not None and site.access.goes_by_bearer(scope)  # below
+        if not verified and is_from_elsewhere(scope, site.settings.public_url):
+            return error_reply(Request(scope), 403, "another site may not do this here")
     if needed is None:
         return NOBODY
     if needed is Scope.READ and not site.access.asks_who():
@@ -121,6 +126,15 @@ def _is_page(request: Request) -> bool:
 def private_headers(headers: Headers) -> Headers:
     """Of an answer that only some may see, so that shared caches keep none of it."""
     return [(name, _private(value) if name == b"cache-control" else value) for name, value in headers]
+
+
+def _to_our_pages(send: Send) -> Send:
+    async def send_to_our_pages(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [pair for pair in message["headers"] if pair != ANY_ORIGIN]
+        await send(message)
+
+    return send_to_our_pages
 
 
 def _privately(send: Send) -> Send:

@@ -72,6 +72,14 @@ class Access:
             return await self.authentication.principal(scope) or self._anonymous_beside_accounts
         return self.anonymous(scope)
 
+    def goes_by_bearer(self, scope: AsgiScope) -> bool:
+        """Whether a bearer token decides, which `principal` verifies: no browser adds one by itself. Raises StoreError.
+
+        Where nobody is asked who it is, nothing looks at it.
+        """
+        said: bytes = dict(scope["headers"]).get(b"authorization", b"")
+        return said.lower().startswith(b"bearer ") and self.asks_who()
+
     def reader_at_once(self, headers: Headers) -> Principal | None:
         """Who asks, with an address that has no query; None unless it is known already, and may read every series."""
         try:

@@ -22,17 +22,23 @@ _LEAST: Final = {
     "jobs": Scope.WRITE,  # names of files that were uploaded may be those of patients
     "uploads": Scope.WRITE,
 }
+_FOR_OUR_PAGES: Final = frozenset({"login", "logout", "view-tokens", *_LEAST})
 
 
 def needed_scope(method: str, path: str) -> Scope | None:
     """None for what is open to everybody: what the login page is made of."""
-    part = path.split("/", 2)[1] if path.startswith("/") else ""
+    part = _first_part(path)
     if part in _OPEN:
         return None
     least = _LEAST.get(part)
     if least is not None:
         return least
     return Scope.READ if method in SAFE_METHODS or part in _READING_BY_POST else Scope.WRITE
+
+
+def is_for_our_pages(path: str) -> bool:
+    """Whether no browser gives what is there to pages of other origins; they may read all else."""
+    return _first_part(path) in _FOR_OUR_PAGES
 
 
 def viewed(method: str, path: str, query: bytes) -> str | None:
@@ -52,11 +58,9 @@ def is_from_elsewhere(scope: AsgiScope, public_url: str | None) -> bool:
     """Whether a browser says that the page which makes this request is not one of ours.
 
     Browsers send `Sec-Fetch-Site` to https and to this machine, `Origin` always with methods that are not safe; other
-    clients send neither, and nobody makes them ask for what they do not want. No browser adds a bearer token by itself.
+    clients send neither, and nobody makes them ask for what they do not want.
     """
     told = dict(scope["headers"])
-    if told.get(b"authorization", b"").lower().startswith(b"bearer "):
-        return False
     site = told.get(b"sec-fetch-site")
     if site is not None:
         return site not in (b"same-origin", b"none")
@@ -70,3 +74,7 @@ def is_from_elsewhere(scope: AsgiScope, public_url: str | None) -> bool:
         return urlsplit(origin.decode("latin-1")).netloc.lower() not in own - {""}
     except ValueError:
         return True
+
+
+def _first_part(path: str) -> str:
+    return path.split("/", 2)[1] if path.startswith("/") else ""

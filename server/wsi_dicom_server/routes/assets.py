@@ -6,7 +6,16 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from wsi_dicom.errors import NotFound
-from wsi_dicom_server.replies import ANY_ORIGIN, BY_CODING, REVALIDATE, Reply, header, not_modified, unchanged
+from wsi_dicom_server.replies import (
+    ANY_ORIGIN,
+    BY_CODING,
+    REVALIDATE,
+    Reply,
+    entity_tag,
+    header,
+    not_modified,
+    unchanged,
+)
 from wsi_dicom_server.site import site_of
 
 
@@ -26,11 +35,9 @@ def _static(request: Request, name: str) -> Reply:
         )
     coding = file.coding(header(request, b"accept-encoding"))
     etag = file.etag(coding)
-    if unchanged(request, etag):
-        return not_modified(etag, REVALIDATE, BY_CODING)
     headers = [
         (b"content-type", file.media_type.encode()),
-        (b"etag", etag.encode()),
+        entity_tag(etag),
         (b"x-content-type-options", b"nosniff"),
         REVALIDATE,
         BY_CODING,
@@ -38,7 +45,7 @@ def _static(request: Request, name: str) -> Reply:
     ]
     if coding != "identity":
         headers.append((b"content-encoding", coding.encode()))
-    return Reply(200, headers, file.bodies[coding])
+    return not_modified(headers) if unchanged(request, etag) else Reply(200, headers, file.bodies[coding])
 
 
 routes = [

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
@@ -25,11 +26,12 @@ from wsi_dicom.render import TileAddress, jpeg_file
 from wsi_dicom_server.frame_pool import ServedFrame
 from wsi_dicom_server.iiif_parameters import ImageApi
 from wsi_dicom_server.images import ServedImage
-from wsi_dicom_server.replies import BY_ACCEPT, Reply, document, not_modified, picture, unchanged
+from wsi_dicom_server.replies import BY_ACCEPT, Reply, document, entity_tag, not_modified, picture_headers, unchanged
 from wsi_dicom_server.routes.iiif_image import ImageService
 from wsi_dicom_server.routes.pyramids import orthanc_pyramid
 from wsi_dicom_server.routes.tiles import JPEG, PNG, decoded_tile, negotiated, tile_number
 from wsi_dicom_server.site import site_of
+from wsi_dicom_server.unread import MadePicture, largest_file
 
 _NUMBER = r"([+-]?\d{1,12}(?:\.\d{1,12})?)"
 _WINDOW: Final = re.compile(f"{_NUMBER},{_NUMBER}(?:,(linear|linear-exact|sigmoid))?", re.ASCII)
@@ -60,25 +62,30 @@ async def frame_pyramid(request: Request) -> Reply:
     return document(request, content | {"FrameNumber": frame_number(parameters["n"])})
 
 
-async def frame_tile(request: Request) -> Reply:
+async def frame_tile(request: Request) -> Response:
     """Outside of a level all is white, as Orthanc has it. PNG, or JPEG if asked for, which may be as it is stored."""
     site, parameters = site_of(request), request.path_params
     level, column, row = (tile_number(parameters[axis]) for axis in "zxy")
     image = await frame_image(request)
     slide, wanted = image.slide, negotiated(request, (PNG, JPEG))
     etag = f'"{image.tag}-{level}-{column}-{row}-{wanted[6:]}"'
+    headers = picture_headers(wanted, BY_ACCEPT, entity_tag(etag))
     if unchanged(request, etag):
-        return not_modified(etag, BY_ACCEPT)
+        return not_modified(headers)
     try:
-        slide.pyramid.level(level).tile_index(column, row)
+        grid = slide.pyramid.level(level)
+        grid.tile_index(column, row)
     except OutOfBounds:
-        body = await site.decode(request, lambda: _white(slide.pyramid.base, wanted))
-        return picture(body, wanted, etag, BY_ACCEPT)
+        return Reply(200, headers, await site.decode(request, lambda: _white(slide.pyramid.base, wanted)))
     stored = slide.encoded_tile(level, column, row) if wanted == JPEG else None
     if stored is not None and stored.encoding.transfer_syntax == JPEG_BASELINE:
-        return picture(jpeg_file(slide, TileAddress(level, column, row), stored), wanted, etag, BY_ACCEPT)
-    body = await site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted))
-    return picture(body, wanted, etag, BY_ACCEPT)
+        return Reply(200, headers, jpeg_file(slide, TileAddress(level, column, row), stored))
+    return MadePicture(
+        headers,
+        largest_file(grid.tile_width, grid.tile_height),
+        lambda: site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted)),
+        site.unread,
+    )
 
 
 def frame_number(text: str) -> int:

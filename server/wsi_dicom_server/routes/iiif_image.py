@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
-from wsi_dicom.render import render, stored_picture
 from wsi_dicom_server.iiif_info import IMAGE_CONTEXTS, PROFILE_URIS, image_information
 from wsi_dicom_server.iiif_parameters import ImageApi, SizeLimits, canonical_path, parse_image_request
-from wsi_dicom_server.images import ServedImage, image_of
+from wsi_dicom_server.images import ServedImage, image_of, picture_answer
 from wsi_dicom_server.linked_data import linked_data
 from wsi_dicom_server.replies import (
     ANY_ORIGIN,
     REVALIDATE,
     Endpoint,
     Reply,
+    entity_tag,
     not_modified,
-    picture,
+    picture_headers,
     unchanged,
 )
 from wsi_dicom_server.site import Site, site_of
@@ -67,10 +68,9 @@ class ImageService:
         links = [_PROFILE_LINKS[self.version]]
         return linked_data(request, content, IMAGE_CONTEXTS[self.version], links, latest=self.version is ImageApi.V3)
 
-    async def _image(self, request: Request) -> Reply:
+    async def _image(self, request: Request) -> Response:
         site, parts, image = site_of(request), request.path_params, await self.resolve(request)
-        settings, slide, limits = site.settings, image.slide, _limits(site)
-        base = slide.pyramid.base
+        settings, base, limits = site.settings, image.slide.pyramid.base, _limits(site)
         wanted = parse_image_request(
             base,
             limits,
@@ -84,26 +84,11 @@ class ImageService:
         )
         canonical = canonical_path(base, limits, wanted, self.version)
         link = f'<{self._uri(request)}/{canonical}{image.query}>;rel="canonical", {_PROFILE_LINKS[self.version]}'
-        headers = (b"link", link.encode())
         etag = f'"{image.tag}-{settings.colors}-{canonical}"'
+        headers = picture_headers(wanted.format.media_type, (b"link", link.encode()), entity_tag(etag))
         if unchanged(request, etag):
-            return not_modified(etag, headers)
-        body = stored_picture(slide, wanted, settings.colors)  # read here in the event loop
-        if body is None:
-            body = await site.answers.get(
-                (image.tag, wanted),
-                lambda: site.decode(
-                    request,
-                    lambda: render(
-                        slide,
-                        wanted,
-                        jpeg_quality=settings.jpeg_quality,
-                        max_pixels=settings.max_pixels,
-                        colors=settings.colors,
-                    ),
-                ),
-            )
-        return picture(body, wanted.format.media_type, etag, headers)
+            return not_modified(headers)
+        return picture_answer(request, image, wanted, headers, settings.max_pixels)
 
     def _uri(self, request: Request) -> str:
         """Of an image that was found: what names it has no character that would have to be encoded."""

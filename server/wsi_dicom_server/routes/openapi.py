@@ -130,7 +130,27 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "PUT /users/{name}": _json("Password"),
 }
 
-_SUCCESS: Final = {"POST /uploads": "202", "POST /users": "201", "POST /tokens": "201", "POST /view-tokens": "201"}
+_WORDS: Final = {
+    "200": "Done",
+    "201": "Made",
+    "202": "Begun, or told to end",
+    "204": "Done",
+    "303": "Leads elsewhere: browsers that have to sign in, to the page for that",
+    "304": "As the client has it",
+}
+_SUCCESS: Final[dict[str, tuple[str, ...]]] = {
+    "DELETE /jobs/{id}": ("202", "204"),
+    "GET /login": ("200",),
+    "POST /login": ("303",),
+    "POST /logout": ("303",),
+    "POST /tokens": ("201",),
+    "POST /uploads": ("202",),
+    "POST /users": ("201",),
+    "POST /view-tokens": ("201",),
+    **{f"GET {image}": ("303",) for image in _IMAGES},
+    **{f"GET /app/{page}.html": ("303",) for page in ("mirador", "openseadragon", "viewer")},
+}
+_USUAL: Final = {"GET": ("200", "303", "304"), "PUT": ("204",), "DELETE": ("204",)}
 _ERROR: Final = {
     "type": "object",
     "properties": {
@@ -193,17 +213,22 @@ def _operation(method: str, path: str) -> dict[str, Any]:
             *({"name": name, "in": "query", "schema": _TEXT} for name in QUERIES.get(key, ())),
         ],
         "responses": {
-            _SUCCESS.get(key, "204" if method in ("PUT", "DELETE") else "200"): {"description": "Done"},
-            "4XX": {
-                "description": "Refused, with the reason",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-            },
+            **{status: {"description": _WORDS[status]} for status in _SUCCESS.get(key) or _USUAL[method]},
+            "4XX": _failure("Refused, with the reason"),
+            "5XX": _failure("A failure of the server or of a file, or too much at once"),
         },
         "security": [] if scope is None else _KNOWN,
     }
     if content := BODIES.get(key):
         told["requestBody"] = {"content": content}
     return told
+
+
+def _failure(words: str) -> dict[str, Any]:
+    return {
+        "description": words,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

@@ -6,16 +6,17 @@ from typing import Final
 
 from anyio import to_thread
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from wsi_dicom.dicom.frame_slide import FrameSlide
 from wsi_dicom.errors import NotFound
 from wsi_dicom.geometry import FIRST_PLANE
 from wsi_dicom.picture_file import PictureFormat
-from wsi_dicom.render import ImageRequest, render, stored_picture
+from wsi_dicom.render import ImageRequest
 from wsi_dicom.slide import ImageFlavor
-from wsi_dicom_server.images import ServedImage, image_of, shown_flavors
-from wsi_dicom_server.replies import Reply, not_modified, picture, unchanged
+from wsi_dicom_server.images import ServedImage, image_of, picture_answer, shown_flavors
+from wsi_dicom_server.replies import entity_tag, not_modified, picture_headers, unchanged
 from wsi_dicom_server.site import Site, site_of
 from wsi_dicom_server.slide_pool import stored_series
 
@@ -23,7 +24,7 @@ _THUMBNAIL_SIDE: Final = 512
 _BESIDE: Final = frozenset({"label", "overview"})
 
 
-async def associated(request: Request) -> Reply:
+async def associated(request: Request) -> Response:
     """`label` or `overview` in their own size, without loss where they are stored so."""
     series, flavor = request.path_params["series"], request.path_params["flavor"]
     if flavor not in _BESIDE:
@@ -37,7 +38,7 @@ async def associated(request: Request) -> Reply:
     return await _answer(request, image, wanted)
 
 
-async def thumbnail(request: Request) -> Reply:
+async def thumbnail(request: Request) -> Response:
     image = await _thumbnail_of(site_of(request), request.path_params["series"])
     base = image.slide.pyramid.base
     scale = min(1.0, _THUMBNAIL_SIDE / base.width, _THUMBNAIL_SIDE / base.height)
@@ -59,22 +60,10 @@ async def _thumbnail_of(site: Site, series: str) -> ServedImage:
     return await image_of(site, f"{series}:channels" if several else series)
 
 
-async def _answer(request: Request, image: ServedImage, wanted: ImageRequest) -> Reply:
-    site, slide = site_of(request), image.slide
-    settings = site.settings
-    etag = f'"{image.tag}-{settings.colors}-{wanted.width}-{wanted.format}"'
-    if unchanged(request, etag):
-        return not_modified(etag)
-    body = stored_picture(slide, wanted, settings.colors)
-    if body is None:
-        body = await site.answers.get(
-            (image.tag, wanted),
-            lambda: site.decode(
-                request,
-                lambda: render(slide, wanted, jpeg_quality=settings.jpeg_quality, colors=settings.colors),
-            ),
-        )
-    return picture(body, wanted.format.media_type, etag)
+async def _answer(request: Request, image: ServedImage, wanted: ImageRequest) -> Response:
+    etag = f'"{image.tag}-{site_of(request).settings.colors}-{wanted.width}-{wanted.format}"'
+    headers = picture_headers(wanted.format.media_type, entity_tag(etag))
+    return not_modified(headers) if unchanged(request, etag) else picture_answer(request, image, wanted, headers)
 
 
 routes = [

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
@@ -22,9 +23,19 @@ from wsi_dicom.picture_file import PictureFormat, encode_picture
 from wsi_dicom.render import TileAddress, jpeg_file
 from wsi_dicom.slide import EncodedTile, Encoding, Slide
 from wsi_dicom_server.negotiation import preferred
-from wsi_dicom_server.replies import BY_ACCEPT, Endpoint, Reply, header, not_modified, picture, unchanged
+from wsi_dicom_server.replies import (
+    BY_ACCEPT,
+    Endpoint,
+    Reply,
+    entity_tag,
+    header,
+    not_modified,
+    picture_headers,
+    unchanged,
+)
 from wsi_dicom_server.site import Site, site_of
 from wsi_dicom_server.slide_pool import ServedSlide
+from wsi_dicom_server.unread import MadePicture, largest_file
 
 JPEG, PNG, _JP2 = "image/jpeg", "image/png", "image/jp2"
 _STORED_AS: Final = {JPEG_BASELINE: JPEG, JPEG_2000: _JP2, JPEG_2000_LOSSLESS: _JP2}
@@ -33,7 +44,7 @@ TILE_HEADERS: Final = (BY_ACCEPT,)
 _OFFERS: Final = {JPEG: (JPEG, PNG), _JP2: (PNG, JPEG, _JP2), None: (PNG, JPEG)}
 
 
-async def tile(request: Request) -> Reply:
+async def tile(request: Request) -> Response:
     site, parameters = site_of(request), request.path_params
     level, column, row = tile_number(parameters["z"]), tile_number(parameters["x"]), tile_number(parameters["y"])
     served = await site.slides.get(parameters["series"])
@@ -41,21 +52,27 @@ async def tile(request: Request) -> Reply:
     encoding = slide.encoding(level)
     wanted = negotiated(request, _offers(encoding))
     etag = _tag(served, level, column, row, wanted)
+    headers = picture_headers(wanted, *TILE_HEADERS, entity_tag(etag))
     if unchanged(request, etag):
         slide.pyramid.level(level).tile_index(column, row)
-        return not_modified(etag, *TILE_HEADERS)
+        return not_modified(headers)
     if encoding is not None:
         encoded = slide.encoded_tile(level, column, row)
         if encoded is None:
             grid = slide.pyramid.level(level)
             wanted = negotiated(request, (PNG, JPEG))
+            missing = entity_tag(_tag(served, level, column, row, wanted, "missing-"))
             body = await site.decode(request, lambda: _missing(grid, wanted))
-            return picture(body, wanted, _tag(served, level, column, row, wanted, "missing-"), *TILE_HEADERS)
+            return Reply(200, picture_headers(wanted, *TILE_HEADERS, missing), body)
         if wanted == _STORED_AS.get(encoding.transfer_syntax):
-            body = _stored_body(slide, TileAddress(level, column, row), encoded, wanted)
-            return picture(body, wanted, etag, *TILE_HEADERS)
-    body = await site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted))
-    return picture(body, wanted, etag, *TILE_HEADERS)
+            return Reply(200, headers, _stored_body(slide, TileAddress(level, column, row), encoded, wanted))
+    grid = slide.pyramid.level(level)
+    return MadePicture(
+        headers,
+        largest_file(grid.tile_width, grid.tile_height),
+        lambda: site.decode(request, lambda: decoded_tile(slide, level, column, row, wanted)),
+        site.unread,
+    )
 
 
 class StoredTile(NamedTuple):
