@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -127,6 +128,13 @@ def run_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]
 
     yield start
     signal.signal(signal.SIGTERM, at_the_end)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
+    """One that is empty at first, for all tests of a module."""
+    with closing(LocalStore(tmp_path_factory.mktemp("store"))) as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

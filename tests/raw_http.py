@@ -53,6 +53,13 @@ class Connection:
         length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
         return status, headers, self._incoming.read(length)
 
+    def read(self, size: int) -> bytes:
+        """So much of a body. Raises EOFError, OSError."""
+        piece = self._incoming.read(size)
+        if len(piece) < size:
+            raise EOFError
+        return piece
+
     def count_answers(self) -> int:
         """Until the server ends the connection."""
         count = 0

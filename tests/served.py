@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import uvicorn
+from PIL import Image
 
 from wsi_dicom.convert import DicomizeOptions, dicomize
 from wsi_dicom.stores import SeriesRecord, SeriesStore
@@ -46,7 +48,8 @@ def running(store: SeriesStore, settings: ServerSettings | None = None, access: 
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            _await_start(server, thread)
+            until(lambda: server.started or not thread.is_alive())
+            assert thread.is_alive(), "the server ended while starting"
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
@@ -54,12 +57,12 @@ def running(store: SeriesStore, settings: ServerSettings | None = None, access: 
             assert not thread.is_alive(), "the server did not stop"
 
 
-def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+def until(reached: Callable[[], bool]) -> None:
+    """Waits for what nothing tells of when it comes about."""
     deadline = time.monotonic() + 90
-    while not server.started:
-        assert thread.is_alive(), "the server ended while starting"
-        assert time.monotonic() < deadline, "the server did not start within 90 s"
-        thread.join(timeout=0.02)
+    while not reached():
+        assert time.monotonic() < deadline, "this did not come about within 90 s"
+        time.sleep(0.02)
 
 
 def known_reader(folder: Path) -> tuple[ServerSettings, dict[str, str]]:
@@ -74,3 +77,8 @@ def client_of(store: SeriesStore, settings: ServerSettings | None = None) -> Ite
     """A client of a running server; it follows no redirect."""
     with running(store, settings) as address, httpx.Client(base_url=address, timeout=30) as client:
         yield client
+
+
+def opened(answer: httpx.Response) -> Image.Image:
+    assert answer.status_code == 200, answer.text
+    return Image.open(io.BytesIO(answer.content))

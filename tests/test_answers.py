@@ -15,7 +15,7 @@ from tests.served import add_sample
 from wsi_dicom.errors import CodecError
 from wsi_dicom.render import render
 from wsi_dicom.stores.local import LocalStore
-from wsi_dicom_server import images
+from wsi_dicom_server import pictures
 from wsi_dicom_server.answers import AnswerCache
 from wsi_dicom_server.app import create_app
 from wsi_dicom_server.settings import ServerSettings
@@ -29,7 +29,7 @@ def test_a_hundred_viewers_of_one_region_cost_one_decode(tmp_path: Path, monkeyp
         made.append(request)
         return render(slide, request, **options)
 
-    monkeypatch.setattr(images, "render", counted)
+    monkeypatch.setattr(pictures, "render", counted)
     store = LocalStore(tmp_path / "store")
     series = add_sample(store).series_uid
     part = "1000,1000,600,500"

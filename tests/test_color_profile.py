@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 from skimage.data import immunohistochemistry
 
 from tests.array_slide import ArraySlide
+from tests.profiles import WIDE, in_srgb
 from wsi_dicom.codecs.jpeg_markers import with_icc_profile
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.color_profile import color_profile
@@ -18,19 +19,12 @@ from wsi_dicom.dicom.icc import input_device_profile
 from wsi_dicom.geometry import Region
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.picture_file import CARRY_PROFILES, PictureFormat, Quality
-from wsi_dicom.render import Colors, ImageRequest, render
+from wsi_dicom.render import Colors, ImageRequest, render, stored_picture
 from wsi_dicom.slide import Encoding
 
 TISSUE = immunohistochemistry()
-WIDE = bytes(imagecodecs.cms_profile("adobergb"))
 AREA = Region(10, 20, 90, 70)
 TILE = Region(64, 128, 64, 64)
-
-
-def in_srgb(pixels: np.ndarray) -> np.ndarray:
-    """By LittleCMS through another library."""
-    srgb = bytes(imagecodecs.cms_profile("srgb"))
-    return imagecodecs.cms_transform(np.ascontiguousarray(pixels), WIDE, srgb, colorspace="rgb", outcolorspace="rgb")
 
 
 def slide(profile: bytes | None = WIDE, **options) -> ArraySlide:
@@ -80,7 +74,7 @@ def test_or_they_stay_as_they_are():
 def test_stored_tiles_carry_the_profile_and_are_not_decoded(colors):
     stored = slide(encoding=Encoding(JPEG_BASELINE, "YBR_FULL_422", (2, 2)))
     tile = stored.encoded_tile(0, 1, 2)
-    data = render(stored, ImageRequest(TILE, 64, 64), colors=colors)
+    data = stored_picture(stored, ImageRequest(TILE, 64, 64), colors)
     if colors is Colors.RAW:
         assert data == tile.data
     else:
@@ -94,7 +88,7 @@ def test_of_srgb_nothing_is_said():
     theirs = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for profile in (ours, theirs, bytes(imagecodecs.cms_profile("srgb"))):
         stored = slide(profile, encoding=Encoding(JPEG_BASELINE, "YBR_FULL_422", (2, 2)))
-        data = render(stored, ImageRequest(TILE, 64, 64), colors=Colors.EMBED)
+        data = stored_picture(stored, ImageRequest(TILE, 64, 64), Colors.EMBED)
         assert data == stored.encoded_tile(0, 1, 2).data
         np.testing.assert_array_equal(np.asarray(shown(of=slide(profile))), TISSUE[20:90, 10:100])
 
@@ -112,6 +106,6 @@ def test_a_profile_that_cannot_be_used_changes_nothing(profile):
 def test_slides_of_gray_have_no_colours_to_convert():
     gray = ArraySlide(TISSUE[..., :1].copy(), encoding=Encoding(JPEG_BASELINE, "MONOCHROME2"))
     gray.metadata = SlideMetadata(icc_profile=WIDE)
-    assert render(gray, ImageRequest(TILE, 64, 64)) == gray.encoded_tile(0, 1, 2).data
+    assert stored_picture(gray, ImageRequest(TILE, 64, 64)) == gray.encoded_tile(0, 1, 2).data
     got = Image.open(io.BytesIO(render(gray, ImageRequest(AREA, 90, 70, format=PictureFormat.PNG))))
     np.testing.assert_array_equal(np.asarray(got), TISSUE[20:90, 10:100, 0])

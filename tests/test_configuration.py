@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -190,3 +191,29 @@ def test_powers_of_two_only(tmp_path: Path) -> None:
                 told = client.get(f"/iiif/tiles/{series}/info.json").json()
             assert {factor for tile in told["tiles"] for factor in tile["scaleFactors"]} == factors
             assert {"width": 400, "height": 300} in told["sizes"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"port": 70000}, "port 70000"),
+        ({"jpeg_quality": 0}, "JPEG quality 0"),
+        ({"open_slides": 0}, "at least 1"),
+        ({"workers": 0}, "0 workers"),
+        ({"workers": 257}, "257 workers"),
+        ({"jobs_at_once": 0}, "jobs"),
+        ({"waiting_jobs": 0}, "jobs"),
+        ({"largest_upload": 0}, "upload"),
+        ({"keep_free": -1}, "keep free"),
+        ({"public_url": "slides.example"}, "public URL"),
+        ({"public_url": "ftp://slides.example"}, "public URL"),
+        ({"public_url": "https://slides.example/?a"}, "public URL"),
+        ({"rights": "all reserved"}, "rights"),
+        ({"provider_url": "hospital.example"}, "provider URL"),
+        ({"cors_origins": ("https://viewer.example", "*")}, "origin"),
+        ({"cors_origins": ("https://viewer.example/",)}, "origin"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(complaint)):
+        ServerSettings(**settings)

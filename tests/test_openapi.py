@@ -15,7 +15,6 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.routing import BaseRoute, Mount, Route
 
 from tests.access.guarded import PASSWORD, guarding, sign_in
 from tests.foreign_series import Picture, native_frames, save_native
@@ -23,7 +22,6 @@ from tests.served import client_of
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.access.accounts import ACCESS_FILE, Accounts
 from wsi_dicom_server.access.principal import Scope
-from wsi_dicom_server.app import create_app
 from wsi_dicom_server.job_records import JOBS_FILE
 from wsi_dicom_server.routes.openapi import BODIES, PATH_PARAMETERS, QUERIES, SUMMARIES
 from wsi_dicom_server.settings import ServerSettings
@@ -57,25 +55,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     store.close()
 
 
-def every_path(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for route in routes:
-        if isinstance(route, Mount):
-            yield from every_path(route.routes, prefix + route.path)
-        else:
-            assert isinstance(route, Route), f"{route} is of a kind that is not described"
-            for method in (route.methods or {"GET"}) - {"HEAD"}:
-                yield method, (prefix + route.path).replace(":path}", "}")
-
-
 def test_every_route_is_described_and_nothing_else(served: Served) -> None:
-    described = {(m.upper(), path) for path, item in served.description["paths"].items() for m in item}
-    routes = set(every_path(create_app(ServerSettings(), served.store).routes))
-    assert described == routes
-    plain = {f"{m} {path.removeprefix('/wsi').replace('/iiif/2/', '/iiif/')}" for m, path in routes}
-    assert set(SUMMARIES) == plain
-    assert set(QUERIES) | set(BODIES) <= plain
-    assert set(PATH_PARAMETERS) == {name for _, path in routes for name in re.findall(r"\{(\w+)\}", path)}
-    for path, item in served.description["paths"].items():
+    """One without words would be an error; test_allow_names_all_methods_of_a_path asks for each of them."""
+    paths = served.description["paths"]
+    plain = {path: path.removeprefix("/wsi").replace("/iiif/2/", "/iiif/") for path in paths}
+    described = {f"{method.upper()} {plain[path]}" for path, item in paths.items() for method in item}
+    assert set(SUMMARIES) == described
+    assert set(QUERIES) | set(BODIES) <= described
+    assert set(PATH_PARAMETERS) == {name for path in paths for name in re.findall(r"\{(\w+)\}", path)}
+    for path, item in paths.items():
         for operation in item.values():
             named = [one["name"] for one in operation["parameters"] if one["in"] == "path"]
             assert named == re.findall(r"\{(\w+)\}", path)
@@ -141,13 +129,14 @@ def assert_declared(operation: dict[str, Any], status: int) -> None:
 def test_answers_have_the_statuses_that_are_told(served: Served) -> None:
     """Of a series, of its instance, and of what is not there; with the tag of what a client has; and of a failure."""
     seen: Counter[int] = Counter()
+    parts = {"x": "0", "y": "0", "z": "0", "n": "0", "quality": "default", "format": "jpg", "region": "full"}
+    parts |= {"size": "max", "rotation": "0", "path": "site.css", "flavor": "label"}
     for path, item in served.description["paths"].items():
-        parts = {"x": "0", "y": "0", "z": "0", "n": "0", "quality": "default", "format": "jpg", "region": "full"}
-        parts |= {"size": "max", "rotation": "0", "path": "pages.css", "flavor": "label"}
         if path.startswith(("/login", "/logout", "/uploads", "/users", "/tokens", "/view-tokens")):
             continue
         for identifier in [*served.identifiers, "1.2.3"]:
-            address = re.sub(r"\{(\w+)\}", lambda name: parts.get(name[1], identifier), path)
+            names = {name: parts.get(name, identifier) for name in re.findall(r"\{(\w+)\}", path)}
+            address = path.format_map(names)
             for method in set(item) & {"get", "delete"}:
                 with served.client.stream(method, address, params={"series": identifier}) as answer:
                     assert_declared(item[method], answer.status_code)
@@ -158,6 +147,16 @@ def test_answers_have_the_statuses_that_are_told(served: Served) -> None:
                     seen[known.status_code] += 1
         assert all("5XX" in operation["responses"] for operation in item.values())
     assert min(seen[200], seen[303], seen[304], seen[404]) > 5
+
+
+def test_allow_names_all_methods_of_a_path(served: Served) -> None:
+    for path, item in served.description["paths"].items():
+        address = re.sub(r"\{(\w+)\}", lambda name: "label" if name[1] == "flavor" else "1", path)
+        methods = {method.upper() for method in item}
+        allowed = {"OPTIONS", *methods} | ({"HEAD"} if "GET" in methods else set())
+        for answer, status in ((served.client.options(address), 204), (served.client.patch(address), 405)):
+            assert answer.status_code == status, path
+            assert answer.headers.get_list("allow") == [", ".join(sorted(allowed))], (path, status)
 
 
 def test_sessions_begin_and_end_as_is_told(served: Served, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.served import add_sample, running
+from tests.conftest import CHECKOUT
+from tests.served import add_sample, client_of, running
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.app import create_app
 from wsi_dicom_server.forwarded import BehindProxy
@@ -49,20 +50,38 @@ http {{
 _OURS = re.compile(r"https?://(127\.|internal)(?!.*(#|/canvas|/annotation|/range|/sequence))")
 """What a JSON document holds of addresses, but for names of parts of it that lead nowhere."""
 
+_DOCUMENTED = re.findall(
+    r"^ +(proxy_set_header .*)$", (CHECKOUT / "docs" / "deployment.md").read_text(encoding="utf-8"), re.MULTILINE
+)
+
 HEADERS = {
-    "x-forwarded": """
-        proxy_set_header Host internal.example;
+    "as documented": "\n".join(["proxy_set_header Host internal.example;", *_DOCUMENTED]).replace(
+        "/archive", "/slides"
+    ),
+    "without the line on Forwarded": """
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-Host $http_host;
         proxy_set_header X-Forwarded-Prefix /slides;
     """,
     "forwarded": """
+        proxy_set_header X-Forwarded-For "";
+        proxy_set_header X-Forwarded-Proto "";
+        proxy_set_header X-Forwarded-Host "";
         proxy_set_header Forwarded 'for=$remote_addr;host="$http_host";proto=$scheme';
         proxy_set_header X-Forwarded-Prefix /slides/;
     """,
     "public URL": "",
 }
+
+
+LIES = {
+    "Forwarded": "for=192.0.2.1;host=evil.example;proto=https",
+    "X-Forwarded-Proto": "ftp",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Prefix": "/evil",
+}
+"""What a client tells a proxy about itself."""
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +126,7 @@ def test_every_link_leads_through_the_proxy(
     with (
         running(store, ServerSettings(public_url=public, trusted_proxies=trusted)) as address,
         nginx(tool("nginx"), tmp_path, port, address, HEADERS[told_by]),
-        httpx.Client(timeout=30) as client,
+        httpx.Client(timeout=30, headers=LIES) as client,
     ):
         pages = ["/", f"/viewer/{series.series_uid}", f"/mirador/{series.series_uid}", "/login"]
         documents = [
@@ -232,8 +251,14 @@ def as_seen(**other: str | None) -> tuple[object, ...]:
             as_seen(client="192.0.2.7", host="a.example"),
         ),
         (
-            {"forwarded": "for=192.0.2.7", "x_forwarded_for": "1.1.1.1", "x_forwarded_host": "x"},
-            as_seen(client="192.0.2.7"),
+            {"forwarded": "for=192.0.2.7;host=evil.example", "x_forwarded_for": "1.1.1.1", "x_forwarded_host": "x"},
+            as_seen(client="1.1.1.1", host="x"),
+        ),
+        ({"forwarded": "for=192.0.2.7;host=evil.example", "x_forwarded_proto": "https"}, as_seen(scheme="https")),
+        ({"forwarded": "for=192.0.2.7;host=evil.example", "x_forwarded_for": ""}, as_seen()),
+        (
+            {"forwarded": "for=192.0.2.7", "x_forwarded_prefix": "/a"},
+            as_seen(client="192.0.2.7", root="/a", path="/a/x"),
         ),
         ({"forwarded": '"",=;;,,for="'}, as_seen()),
     ],
@@ -270,3 +295,46 @@ def test_mounted_in_another_application(store: LocalStore) -> None:
             assert image.headers["location"] == f"{client.base_url}wsi/iiif/tiles/{series.series_uid}/info.json"
 
     anyio.run(ask)
+
+
+@pytest.mark.parametrize(
+    ("host", "right"),
+    [
+        ("slides.example", True),
+        ("slides.example.:8443", True),
+        ("my_host", True),
+        ("192.0.2.7:80", True),
+        ("[2001:db8::1]:80", True),
+        ("[", False),
+        ("[]", False),
+        ("[::1", False),
+        ("[1.2.3.4]", False),
+        ("[:::]", False),
+        ("a:b:c", False),
+        ("2001:db8::1", False),
+        (".", False),
+        ("a..b", False),
+        (".a", False),
+        (":80", False),
+        ("a:b", False),
+        ("a:123456", False),
+        ("a/b", False),
+        ("", False),
+    ],
+)
+def test_hosts(client: httpx.Client, host: str, right: bool) -> None:
+    answer = client.get("/iiif/collection.json", headers={"Host": host})
+    assert answer.status_code == (200 if right else 400)
+    if right:
+        assert answer.json()["id"] == f"http://{host}/iiif/collection.json"
+    else:
+        assert "not a host" in answer.json()["Message"]
+    page = client.get("/", headers={"Host": host, "Accept": "text/html"})
+    assert page.status_code == answer.status_code
+    assert right or not host or f"//{host}" not in page.text
+
+
+@pytest.fixture(scope="module")
+def client(store: LocalStore) -> Iterator[httpx.Client]:
+    with client_of(store) as client:
+        yield client

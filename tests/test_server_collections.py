@@ -13,8 +13,8 @@ import pytest
 from iiif_prezi3 import Collection
 
 from tests.contracts.store_contract import write_series
+from tests.invented_series import invented
 from tests.served import client_of, known_reader
-from tests.test_store_search import invented
 from wsi_dicom.dicom.uids import orthanc_identifier
 from wsi_dicom.stores import SeriesRecord
 from wsi_dicom.stores.catalogue import Catalogue

@@ -20,8 +20,8 @@ from pydicom.uid import MPEG4HP41, ExplicitVRLittleEndian, JPEGBaseline8Bit, gen
 
 from tests.foreign_series import jpeg_frames, save
 from tests.frame_images import SIDE, ct, ends, saved, serving, shown, spread
+from tests.profiles import WIDE, in_srgb
 from tests.served import add_cytomine, client_of
-from tests.test_color_profile import WIDE, in_srgb
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.settings import ServerSettings
 
@@ -242,6 +242,43 @@ def test_labels_are_hidden(tmp_path: Path, slides: Path) -> None:
             }
         kept = 404 if hidden else 200
         assert statuses == {"VOLUME": 200, "THUMBNAIL": 200, "LABEL": kept, "OVERVIEW": kept}
+    store.close()
+
+
+def test_a_series_of_a_hidden_label_shows_nothing(tmp_path: Path, slides: Path) -> None:
+    files = [
+        f for f in (slides / "dicom_wsi" / "cytomine_cmu1").glob("*.dcm") if pydicom.dcmread(f).ImageType[2] == "LABEL"
+    ]
+    store = LocalStore(tmp_path / "store")
+    uid = store.add(files).series_uid
+    pages = ["associated/{}/thumbnail", "frames-pyramids/{}/0", "frames-tiles/{}/0/0/0/0", "iiif/frames/{}/0/info.json"]
+    pages += [
+        "iiif/series/{}/manifest.json",
+        "iiif/frames-pyramids/{}/0/manifest.json",
+        "viewer/{}",
+        "openseadragon/{}",
+    ]
+    for hidden in (False, True):
+        with client_of(store, ServerSettings(hide_labels=hidden)) as client:
+            statuses = {page: client.get("/" + page.format(uid)).status_code for page in pages}
+        assert statuses == dict.fromkeys(pages, 404 if hidden else 200)
+    store.close()
+
+
+def test_frames_are_counted_without_hidden_labels(tmp_path: Path, slides: Path) -> None:
+    """In the order of their numbers, the others closing up."""
+    store = LocalStore(tmp_path / "store")
+    record = add_cytomine(store, slides)
+    found = [pydicom.dcmread(path, stop_before_pixels=True) for path in record.folder.glob("*.dcm")]
+    in_order = sorted(found, key=lambda data: (int(data.InstanceNumber), str(data.SOPInstanceUID)))
+    shown_ones = [data for data in in_order if data.ImageType[2] not in ("LABEL", "OVERVIEW")]
+    assert len(shown_ones) < len(in_order)
+    sizes = [(d.Columns, d.Rows) for d in shown_ones for _ in range(int(d.NumberOfFrames))]
+    with client_of(store, ServerSettings(hide_labels=True)) as client:
+        for number in (0, len(sizes) - 1):
+            info = client.get(f"/iiif/frames/{record.series_uid}/{number}/info.json").json()
+            assert (info["width"], info["height"]) == sizes[number]
+        assert client.get(f"/iiif/frames/{record.series_uid}/{len(sizes)}/info.json").status_code == 404
     store.close()
 
 

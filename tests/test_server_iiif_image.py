@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio as psnr
 
-from tests.served import SAMPLE, add_sample, client_of
+from tests.served import SAMPLE, add_sample, client_of, opened
 from wsi_dicom.errors import InvalidRequest, OutOfBounds
 from wsi_dicom.geometry import Level, Pyramid
 from wsi_dicom.stores.local import LocalStore
@@ -44,11 +43,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     store.close()
 
 
-def opened(answer: httpx.Response) -> Image.Image:
-    assert answer.status_code == 200, answer.text
-    return Image.open(io.BytesIO(answer.content))
-
-
 def asked(region: str = "full", size: str = "max", rotation: str = "0", quality: str = "default", suffix: str = "jpg"):
     return parse_image_request(
         BASE, LIMITS, region=region, size=size, rotation=rotation, quality=quality, suffix=suffix
@@ -65,6 +59,9 @@ def asked(region: str = "full", size: str = "max", rotation: str = "0", quality:
         ("pct:10,20,30,50", (100, 140, 300, 350)),
         ("pct:99.9,99.9,50,50", (999, 699, 1, 1)),
         ("pct:0,0,.01,.01", (0, 0, 1, 1)),
+        ("pct:99.995,99.995,0.005,0.005", (999, 699, 1, 1)),  # begins inside, and rounds onto the edge
+        ("pct:99.995,0,1,1", (999, 0, 1, 7)),
+        ("pct:0,99.995,100,100", (0, 699, 1000, 1)),
     ],
 )
 def test_regions(region, expected):
@@ -165,6 +162,51 @@ def test_over_the_limits(size):
 
 
 @pytest.mark.parametrize(
+    ("size", "rotation", "fits"),
+    [
+        ("632,632", "0", True),
+        ("632,632", "90", True),
+        ("632,632", "45", False),  # 894 x 894 are more than 400,000
+        ("440,440", "45", True),
+        ("^1500,1", "270", True),
+        ("^1500,60", "5", True),
+        ("^1500,90", "5", False),  # 1502 x 220 are not too many, but 1502 is too long
+        ("^1500,1", "45", False),
+        ("max", "0", True),
+        ("max", "1", False),
+    ],
+)
+def test_the_limits_count_for_the_turned_picture(size, rotation, fits):
+    """Whose size Pillow knows, too."""
+    try:
+        wanted = asked(size=size, rotation=rotation)
+    except OutOfBounds:
+        assert not fits
+        return
+    assert fits
+    turned = Image.new("L", (wanted.width, wanted.height)).rotate(-wanted.rotation, expand=True)
+    assert np.abs(np.subtract(wanted.turned_size, turned.size)).max() <= 2
+    assert LIMITS.allow(*wanted.turned_size)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "0,0,8192,1/^16383,1/45/default.tif",
+        "full/^16383,1024/5/default.webp",
+        "full/max/30/default.png",
+        "full/max/!359.9/default.jpg",
+    ],
+)
+def test_no_turned_picture_is_larger_than_the_limits(served, rest):
+    for prefix in ("", "/iiif/2"):
+        path = f"{prefix or '/iiif'}/tiles/{served.uid}/{rest.replace('^', '' if prefix else '^')}"
+        answer = served.client.get(path)
+        assert (answer.status_code, "over the limits" in answer.text) == (404, True), path
+    assert opened(served.get(rest.replace("full/max", "full/400,"))) if "full/max" in rest else True
+
+
+@pytest.mark.parametrize(
     ("rotation", "expected"),
     [
         ("!0", (True, 0)),
@@ -178,7 +220,7 @@ def test_over_the_limits(size):
     ],
 )
 def test_rotations(rotation, expected):
-    request = asked(rotation=rotation)
+    request = asked(size="300,200", rotation=rotation)
     assert (request.mirror, request.rotation) == expected
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,7 @@ from skimage.data import immunohistochemistry
 from skimage.metrics import peak_signal_noise_ratio as psnr
 
 from tests.foreign_series import Picture, native_frames, per_frame_groups, save_native, sparse
-from tests.served import client_of
+from tests.served import client_of, opened
 from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.convert import DicomizeOptions, dicomize
 from wsi_dicom.plan import PlanOptions
@@ -40,21 +39,9 @@ LOSSY = (Compression.JPEG, Compression.JPEG2000_LOSSY, Compression.HTJ2K_LOSSY)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path_factory.mktemp("store"))
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
 def client(store: LocalStore) -> Iterator[httpx.Client]:
     with client_of(store) as client:
         yield client
-
-
-def opened(answer: httpx.Response) -> Image.Image:
-    assert answer.status_code == 200, answer.text
-    return Image.open(io.BytesIO(answer.content))
 
 
 def mosaic(client: httpx.Client, image: str, factor: int, tile: int, suffix: str) -> np.ndarray:

@@ -14,10 +14,9 @@ from PIL import Image
 from pydicom.pixels import pixel_array
 
 from tests.ome_stack import CHANNELS, write_stack
-from tests.served import add_cytomine, add_sample, client_of
+from tests.served import add_cytomine, add_sample, client_of, opened
 from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.convert import DicomizeOptions, dicomize
-from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.plan import PlanOptions
 from wsi_dicom.stores import SeriesRecord
 from wsi_dicom.stores.local import LocalStore
@@ -26,13 +25,6 @@ from wsi_dicom_server.settings import ServerSettings
 RIGHTS = "https://creativecommons.org/licenses/by/4.0/"
 STACK = np.random.default_rng(5).integers(0, 256, (3, 2, 70, 90), np.uint8)
 """Channels, focal planes, rows and columns."""
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path_factory.mktemp("store"))
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +42,6 @@ def stack(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> str:
 def client(store: LocalStore) -> Iterator[httpx.Client]:
     with client_of(store, ServerSettings(rights=RIGHTS)) as client:
         yield client
-
-
-def opened(answer: httpx.Response) -> Image.Image:
-    assert answer.status_code == 200, answer.text
-    return Image.open(io.BytesIO(answer.content))
 
 
 @pytest.mark.parametrize("api", ["iiif/tiles", "iiif/2/tiles", "wsi/iiif/tiles", "wsi/iiif/2/tiles"])
@@ -106,6 +93,28 @@ def test_identifiers_may_be_percent_encoded(client, cytomine):
     encoded = client.get(f"/iiif/tiles/{cytomine.series_uid.replace('.', '%2E')}%3Alabel/info.json")
     assert plain.status_code == 200
     assert encoded.json() == plain.json()
+
+
+@pytest.mark.parametrize("quality", [30, 95])
+def test_every_picture_that_is_made_has_the_quality_that_is_set(store, stack, quality):
+    """JPEG's tables of quantization are those of the same quality by another encoder."""
+    expected = io.BytesIO()
+    Image.fromarray(STACK[0, 0]).save(expected, "JPEG", quality=quality)
+    addresses = [f"/iiif/tiles/{stack}/full/50,/0/default.jpg", f"/associated/{stack}/thumbnail"]
+    addresses += [f"/tiles/{stack}/0/0/0", f"/frames-tiles/{stack}/0/0/0/0"]
+    with client_of(store, ServerSettings(jpeg_quality=quality)) as client:
+        made = [opened(client.get(address, headers={"Accept": "image/jpeg"})) for address in addresses]
+    assert all(picture.format == "JPEG" for picture in made)
+    luminance = Image.open(expected).quantization[0]
+    assert [picture.quantization[0] for picture in made] == [luminance] * len(made)
+
+
+def test_decoded_tiles_look_as_stored_ones(client, cytomine):
+    """Converted to no other colours."""
+    stored = opened(client.get(f"/tiles/{cytomine.series_uid}/0/4/4"))
+    decoded = opened(client.get(f"/tiles/{cytomine.series_uid}/0/4/4", headers={"Accept": "image/png"}))
+    assert (stored.format, decoded.format) == ("JPEG", "PNG")
+    assert abs(np.asarray(stored).astype(int) - np.asarray(decoded)).max() <= 3
 
 
 @pytest.mark.parametrize(
@@ -223,6 +232,8 @@ def test_the_largest_size_is_told_or_refused(store):
     assert "640000" in answer.json()["Message"]
 
 
-def test_rights_are_a_uri():
-    with pytest.raises(InvalidRequest, match="rights"):
-        ServerSettings(rights="all reserved")
+def test_pictures_beside_a_slide_keep_to_the_limit_too(store, cytomine):
+    with client_of(store, ServerSettings(max_pixels=60_000)) as client:
+        for flavor in ("label", "overview", "thumbnail"):
+            width, height = opened(client.get(f"/associated/{cytomine.series_uid}/{flavor}")).size
+            assert 59_000 < width * height <= 60_000

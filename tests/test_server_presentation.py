@@ -14,38 +14,18 @@ import numpy as np
 import pytest
 from iiif_prezi3 import Manifest
 from PIL import Image
-from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 
+from tests.described import SECRETS, described
 from tests.ome_stack import CHANNELS, write_stack
 from tests.served import SAMPLE, add_cytomine, client_of, known_reader
-from tests.test_store_search import stained, substance
 from wsi_dicom.convert import DicomizeOptions, dicomize
-from wsi_dicom.dicom.json_model import dataset_of
 from wsi_dicom.stores import SeriesRecord
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.settings import ServerSettings
 
 CONTEXT = "http://iiif.io/api/presentation/3/context.json"
 CONTEXT_2 = "http://iiif.io/api/presentation/2/context.json"
-SECRETS = ("Doe", "Jane", "PAT-77", "ACC-88")
-
-
-def described() -> Dataset:
-    additions = dataset_of(
-        {
-            "PatientName": "Doe^Jane",
-            "PatientID": "PAT-77",
-            "AccessionNumber": "ACC-88",
-            "SeriesDescription": "Needle biopsy",
-            "ContainerIdentifier": "S24-1-A-1",
-        },
-        "test",
-    )
-    additions.SpecimenDescriptionSequence = [stained(substance(meaning="Hematoxylin"), substance("Ki-67"))]
-    additions.SpecimenDescriptionSequence[0].SpecimenUID = "2.25.5"
-    additions.SpecimenDescriptionSequence[0].IssuerOfTheSpecimenIdentifierSequence = []
-    return additions
 
 
 @dataclass

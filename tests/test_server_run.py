@@ -5,15 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.served import add_sample
+from tests.processes import listening
+from tests.served import add_sample, until
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.serve import serve
@@ -69,26 +69,6 @@ def workers(store: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], s
             yield server, server.stdout.readline().rpartition(" ")[2].strip()
         finally:
             server.kill()
-
-
-def listening(address: str) -> set[int]:
-    """The processes that hold the socket of this address."""
-    port = f"{int(address.rstrip('/').rpartition(':')[2]):04X}"
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(f":{port}") and line[3] == "0A"}
-    holders = set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):  # it ended
-            if str(link.readlink()) in inodes:
-                holders.add(int(link.parts[2]))
-    return holders
-
-
-def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline, "this did not come about within 30 s"
-        time.sleep(0.05)
 
 
 def test_workers_share_the_socket_and_the_store(tmp_path: Path):

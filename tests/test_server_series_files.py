@@ -16,20 +16,13 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 
 from tests.contracts.store_contract import write_series
+from tests.described import SECRETS, described
 from tests.foreign_series import Picture, native_frames, per_frame_groups, save_native, sparse
 from tests.served import SAMPLE, client_of, known_reader
-from tests.test_server_presentation import SECRETS, described
 from wsi_dicom.convert import DicomizeOptions, dicomize
 from wsi_dicom.stores import SeriesRecord
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.settings import ServerSettings
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path_factory.mktemp("store"))
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

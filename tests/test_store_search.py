@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 
 from tests.contracts.store_contract import write_series
+from tests.described import stained, substance
+from tests.invented_series import invented
 from wsi_dicom.dicom.uids import orthanc_identifier
 from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.stores import Entity, SeriesOrder, SeriesQuery, SeriesRecord
 from wsi_dicom.stores.catalogue import Catalogue
 from wsi_dicom.stores.local import LocalStore
-
-NAMES = ["Doe^Jane", "Müller^Ünal", "ΣΟΦΌΣ^Α", "o'Brien_%^X", ""]
-STAINS = ["Hematoxylin stain, Water soluble eosin stain", "Ki-67", "KI-67 (mib1)", ""]
-SCANNERS = ["Leica GT450", "3DHISTECH", ""]
-DATES = ["20240101", "20240229", "20231231", ""]
-
-
-def invented(number: int) -> SeriesRecord:
-    """The names repeat in cycles of different lengths, so that every pair of values occurs."""
-    patient, study, series = f"P{number % 7}" if number % 7 else "", f"1.2.{number % 20}", f"1.3.{number}"
-    return SeriesRecord(
-        series_uid=series,
-        study_uid=study,
-        orthanc_id=orthanc_identifier(patient, study, series),
-        patient_orthanc_id=orthanc_identifier(patient),
-        study_orthanc_id=orthanc_identifier(patient, study),
-        patient_id=patient,
-        patient_name=NAMES[number % 7 % 5],
-        study_date=DATES[number % 20 % 4],
-        accession_number=f"A{number % 11}",
-        study_description="Biopsy",
-        description=f"Slide {number % 3}",
-        container_identifier=f"S24-{number % 13}",
-        specimen=f"S24-{number % 13}-A",
-        anatomy="Leber" if number % 2 else "Ärmel",
-        stain=STAINS[number % 4],
-        scanner=SCANNERS[number % 3],
-        modality="SM" if number % 5 else "CT",
-        width=100 if number % 5 else None,
-        height=100 if number % 5 else None,
-        instance_count=1,
-        frame_count=number % 6,
-        size=1,
-        added=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number // 3),
-        folder=Path(series),
-    )
-
 
 RECORDS = [invented(number) for number in range(140)]
 
@@ -165,30 +129,6 @@ def test_texts_that_nobody_searches_for(text: str) -> None:
     for query in ({"words": text}, {"stain": text}, {"equal": {"patient_id": text}}):
         with pytest.raises(InvalidRequest):
             SeriesQuery(**query)  # type: ignore[arg-type]  # of one type each
-
-
-def stained(*substances: Dataset) -> Dataset:
-    specimen, step = Dataset(), Dataset()
-    specimen.SpecimenIdentifier = "S24-1-A"
-    anatomy = Dataset()
-    anatomy.CodeValue, anatomy.CodingSchemeDesignator, anatomy.CodeMeaning = "10200004", "SCT", "Liver"
-    specimen.PrimaryAnatomicStructureSequence = [anatomy]
-    step.SpecimenPreparationStepContentItemSequence = list(substances)
-    specimen.SpecimenPreparationSequence = [step]
-    return specimen
-
-
-def substance(text: str = "", meaning: str = "", code: str = "424361007") -> Dataset:
-    content, name = Dataset(), Dataset()
-    name.CodeValue, name.CodingSchemeDesignator, name.CodeMeaning = code, "SCT", "Using substance"
-    content.ConceptNameCodeSequence = [name]
-    if text:
-        content.ValueType, content.TextValue = "TEXT", text
-    else:
-        value = Dataset()
-        value.CodeValue, value.CodingSchemeDesignator, value.CodeMeaning = "1", "SCT", meaning
-        content.ValueType, content.ConceptCodeSequence = "CODE", [value]
-    return content
 
 
 def test_what_a_series_tells_is_found(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from wsi_dicom.decoded_cache import DecodedCache
 from wsi_dicom.geometry import FIRST_PLANE, TILE_SIDE, Level, Plane, Pyramid, Region, Spacing
 from wsi_dicom.metadata import SlideMetadata
 from wsi_dicom.region import empty_pixels
-from wsi_dicom.slide import EncodedTile, Encoding, ImageFlavor, Pixels, Slide, SlideBase
+from wsi_dicom.slide import EncodedTile, Encoding, ImageFlavor, Pixels, Slide, SlideView
 
 
-class AssociatedSlide(SlideBase):
+class AssociatedSlide(SlideView):
     """Satisfies Slide, over one associated image of a slide, which stays its owner: closing this closes nothing.
 
     A picture up to twice as large as a tile is one, and is given away as stored. Of others tiles are cut from the
@@ -27,7 +27,6 @@ class AssociatedSlide(SlideBase):
         tile = (image.width, image.height) if self._whole else (TILE_SIDE, TILE_SIDE)
         level = Level(image.width, image.height, *tile)
         self.name, self.files, self.background = f"{slide.name}: {flavor.lower()}", slide.files, slide.background
-        self.associated = {}
         self.pyramid = Pyramid((level,), image.pixel_format, _spacing(slide, level, flavor))
         self.metadata = SlideMetadata(icc_profile=slide.metadata.icc_profile, window=slide.metadata.window)
 
@@ -56,9 +55,6 @@ class AssociatedSlide(SlideBase):
         fill(pixels, background_samples(self.background, self.pyramid.pixel_format))
         pixels[: inside.height, : inside.width] = whole[inside.y : inside.bottom, inside.x : inside.right]
         return pixels
-
-    def close(self) -> None:
-        return
 
     def _encoded(self) -> EncodedTile | None:
         return self._image.encoded() if self._whole else None

@@ -16,7 +16,7 @@ from wsi_dicom.display import windowed
 from wsi_dicom.errors import InvalidRequest, UnsupportedFormat
 from wsi_dicom.geometry import FIRST_PLANE, Level, PixelFormat, Plane
 from wsi_dicom.metadata import LossyStep, Window
-from wsi_dicom.slide import BLACK, WHITE, EncodedTile, Encoding, Pixels, Slide, SlideBase
+from wsi_dicom.slide import BLACK, WHITE, EncodedTile, Encoding, Pixels, Slide, SlideView
 
 Color: TypeAlias = tuple[int, int, int]
 
@@ -62,7 +62,7 @@ def read_channels(text: str, slide: Slide) -> tuple[Channel, ...]:
     return channels
 
 
-class CompositeSlide(SlideBase):
+class CompositeSlide(SlideView):
     """Satisfies Slide, in colours of 8 bits, over the channels of a gray one, which stays its owner.
 
     Closing this closes nothing. It has the focal planes of the slide, and one optical path. `decoded` keeps the windows
@@ -73,12 +73,11 @@ class CompositeSlide(SlideBase):
 
     def __init__(self, slide: Slide, channels: Sequence[Channel], decoded: DecodedCache, key: Hashable) -> None:
         """Raises UnsupportedFormat when the slide is in colours already."""
-        if slide.pyramid.pixel_format.samples != 1:
+        if not slide.pyramid.pixel_format.gray:
             raise UnsupportedFormat(f"{slide.name} is in colours: it has no channels that could be given one")
         self._slide, self._decoded, self._key = slide, decoded, key
         self._layers = [(channel, _scale_to(channel.color)) for channel in channels]
         self.name, self.files, self.sparse = slide.name, slide.files, slide.sparse
-        self.associated = {}
         self.pyramid = replace(slide.pyramid, pixel_format=PixelFormat(3, 8), optical_paths=1)
         self.metadata = replace(slide.metadata, window=None, path_windows=(), icc_profile=None, optical_paths=())
 
@@ -114,9 +113,6 @@ class CompositeSlide(SlideBase):
                 shades = windowed(self._slide.tile(level, column, row, source), self._window(channel))
                 cv2.add(blended, colors.take(shades[:, :, 0], axis=0), dst=blended)
         return blended
-
-    def close(self) -> None:
-        return
 
     def _sources(self, plane: Plane) -> Iterator[tuple[Channel, NDArray[np.uint8], Plane]]:
         """Each channel with its colours, and which plane of the slide it is."""

@@ -62,6 +62,10 @@ class PixelFormat:
     bits: int = 8
 
     @property
+    def gray(self) -> bool:
+        return self.samples == 1
+
+    @property
     def bytes_per_pixel(self) -> int:
         return self.samples * self.bits // 8
 
@@ -172,6 +176,11 @@ class Pyramid:
     def planes(self) -> tuple[Plane, ...]:
         """All planes in the order of DICOM's frames: focal planes of the first optical path, then of the next."""
         return tuple(Plane(path, focal) for path in range(self.optical_paths) for focal in range(self.focal_planes))
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether its optical paths are grays, which may be laid over each other in colours."""
+        return self.pixel_format.gray and self.optical_paths > 1
 
     def __post_init__(self) -> None:
         if not self.levels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 
@@ -94,11 +94,6 @@ class SlideMetadata:
         if len(set(windows)) == 1:
             return replace(self, optical_paths=paths, window=windows[0], path_windows=())
         return replace(self, optical_paths=paths, path_windows=windows)
-
-    def updated(self, stronger: SlideMetadata) -> SlideMetadata:
-        """This, with every value that `stronger` tells put over it."""
-        told = {f.name: getattr(stronger, f.name) for f in fields(stronger)}
-        return replace(self, **{name: value for name, value in told.items() if value not in (None, (), {})})
 
 
 def parse_moment(text: str, *patterns: str) -> datetime | None:

@@ -119,13 +119,11 @@ def render(
     max_pixels: int = MAX_PIXELS,
     colors: Colors = Colors.SRGB,
 ) -> bytes:
-    """The picture as a file. A stored JPEG tile that is exactly what is asked for is not decoded: `stored_picture`.
+    """The picture as a file, decoded and encoded: what is stored just so is not asked for here, but `stored_picture`.
 
     `max_pixels` bounds the pixels of the result, and those read for it are at most 16 times as many. Raises
     InvalidRequest (over the limits, or an empty region), CorruptInput, CodecError.
     """
-    if (stored := stored_picture(slide, request, colors)) is not None:
-        return stored
     window = slide.metadata.window_of(request.plane.optical_path)
     pixels = eight_bits(scaled_region(slide, request, max_pixels=max_pixels), window)
     icc_profile = None

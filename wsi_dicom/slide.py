@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -26,6 +26,15 @@ class ImageFlavor(StrEnum):
     THUMBNAIL = "THUMBNAIL"
     LABEL = "LABEL"
     OVERVIEW = "OVERVIEW"
+
+    @property
+    def shows_label(self) -> bool:
+        """Whether a slide's label is in it, and so whatever is written there: that may name a patient."""
+        return self in LABEL_IMAGES
+
+
+LABEL_IMAGES: Final = frozenset({ImageFlavor.LABEL, ImageFlavor.OVERVIEW})
+"""All that `shows_label`: what is left out where no label may be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +225,15 @@ class SlideBase(Slide):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class SlideView(SlideBase):
+    """What shows something of others that stay its owners: closing it closes nothing, and no pictures come with it."""
+
+    associated: Mapping[ImageFlavor, AssociatedImage] = MappingProxyType({})
+
+    def close(self) -> None:
+        return
 
 
 class SlideFormat(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -22,45 +22,57 @@ from wsi_dicom.errors import (
 )
 from wsi_dicom_server import markup
 from wsi_dicom_server.addresses import home_url
+from wsi_dicom_server.jobs import Busy
 from wsi_dicom_server.middleware import allowed_methods
 from wsi_dicom_server.negotiation import preferred
 from wsi_dicom_server.replies import ANY_ORIGIN, BY_ACCEPT, Reply, header
 
 logger = logging.getLogger(__name__)
 
-STATUSES: Final[dict[type[WsiError], int]] = {
-    InvalidRequest: 400,
-    NotFound: 404,
-    OutOfBounds: 404,
-    UnsupportedFormat: 404,  # it is there, but nothing that can be shown
-    CorruptInput: 500,
-    CodecError: 500,
-    StoreError: 503,
+
+class _Told(NamedTuple):
+    """What clients are told of an error. `words` None: what it says itself, else that goes to the log alone."""
+
+    status: int
+    words: str | None = None
+    retry_after_s: int | None = None
+
+
+_DAMAGED: Final = _Told(500, "this series cannot be read; the server's log has the details")
+ERRORS: Final[dict[type[WsiError], _Told]] = {
+    InvalidRequest: _Told(400),
+    NotFound: _Told(404),
+    OutOfBounds: _Told(404),
+    UnsupportedFormat: _Told(404, "nothing here can be shown; the server's log has the details"),  # it is there
+    CorruptInput: _DAMAGED,
+    CodecError: _DAMAGED,
+    StoreError: _Told(503, "the server cannot use its store now; its log has the details"),
+    Busy: _Told(503, retry_after_s=30),
 }
+_BUG: Final = "internal error; the server's log has the details"
 
 # Orthanc's own numbers and names of what went wrong, for clients that read them.
 _ORTHANC: Final = {
-    400: (8, "Bad request"),
     401: (29, "Bad credentials were provided to an HTTP request"),
     403: (29, "Bad credentials were provided to an HTTP request"),
     404: (17, "Unknown resource"),
-    405: (8, "Bad request"),
     406: (34, "Cannot send a response which is acceptable according to the Accept HTTP header"),
     503: (36, "The database is currently not available (probably a transient situation)"),
     507: (19, "The file storage is full"),
 }
-_NO_PICTURE: Final = "nothing here can be shown; the server's log has the details"
-_UNREADABLE: Final = "this series cannot be read; the server's log has the details"
+_BAD_REQUEST: Final = (8, "Bad request")
 _INTERNAL: Final = (-1, "Internal error")
 
 
 async def wsi_error(request: Request, error: Exception) -> Reply:
     """Errors of the store and its files go to the log: their messages name paths that are not the client's business."""
-    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
-    if isinstance(error, InvalidRequest | NotFound | OutOfBounds):
-        return error_reply(request, status, str(error))
-    logger.error("%s %s: %s", request.method, request.url.path, error)
-    return error_reply(request, status, _NO_PICTURE if status == 404 else _UNREADABLE)
+    told = next((ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS), _Told(500, _BUG))
+    if told.words is not None:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+    reply = error_reply(request, told.status, told.words or str(error))
+    if told.retry_after_s is not None:
+        reply.raw_headers.append((b"retry-after", b"%d" % told.retry_after_s))
+    return reply
 
 
 async def http_error(request: Request, error: Exception) -> Reply:
@@ -80,7 +92,7 @@ async def client_gone(request: Request, error: Exception) -> Reply:  # noqa: ARG
 
 async def bug(request: Request, error: Exception) -> Reply:  # noqa: ARG001 - Starlette logs the traceback itself
     """What no handler foresaw: the details are in the log, not in the answer."""
-    return error_reply(request, 500, "internal error; the server's log has the details")
+    return error_reply(request, 500, _BUG)
 
 
 def error_reply(request: Request, status: int, message: str) -> Reply:
@@ -91,7 +103,7 @@ def error_reply(request: Request, status: int, message: str) -> Reply:
     if preferred(header(request, b"accept"), offers) == "text/html":
         body = markup.error_page(_home(request), status, reason.capitalize(), message).encode()
         return Reply(status, [(b"content-type", b"text/html; charset=utf-8"), *markup.SECURITY, *headers], body)
-    orthanc_status, orthanc_error = _ORTHANC.get(status, _INTERNAL)
+    orthanc_status, orthanc_error = _ORTHANC.get(status, _BAD_REQUEST if status < 500 else _INTERNAL)
     content = {
         "HttpError": reason,
         "HttpStatus": status,

@@ -1,12 +1,12 @@
 """What is known of jobs, in a file that all processes of a server share.
 
-A process that has jobs to do says every few seconds that it is alive: jobs of one that no longer does have failed.
+Nobody else may read it: the names of files may name patients. A process that has jobs to do says every few seconds
+that it is alive: jobs of one that no longer does have failed.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
-    URL,
     Boolean,
     Column,
     Connection,
@@ -26,17 +25,15 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
     delete,
     func,
     insert,
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
-from wsi_dicom.errors import NotFound, StoreError
+from wsi_dicom.errors import NotFound
+from wsi_dicom_server.private_database import PrivateDatabase
 
 JOBS_FILE: Final = "jobs.sqlite"
 _VERSION: Final = "jobs_1"  # the table's name: a later version makes its own
@@ -104,10 +101,8 @@ class JobRecords:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = PrivateDatabase(path, "the jobs")
         self._owner = uuid.uuid4().hex
-        url = URL.create("sqlite", database=str(path))
-        self._engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
 
     def add(self, name: str, most: int) -> JobRecord | None:
         """A new job of this process, that waits; None when `most` wait or run already."""
@@ -124,14 +119,14 @@ class JobRecords:
 
     def undone(self) -> int:
         """How many wait or run."""
-        if not self._exists():
+        if not self._file.exists():
             return 0
         with self._connected() as connection:
             return self._count(connection, *_UNDONE)
 
     def all(self) -> list[JobRecord]:
         """The newest first."""
-        if not self._exists():
+        if not self._file.exists():
             return []
         with self._connected() as connection:
             self._bury(connection)
@@ -145,7 +140,7 @@ class JobRecords:
 
     def get(self, identifier: str) -> JobRecord:
         """Raises NotFound."""
-        if self._exists():
+        if self._file.exists():
             with self._connected() as connection:
                 self._bury(connection)
                 for row in connection.execute(select(_jobs).where(_jobs.c.id == identifier)):
@@ -160,10 +155,12 @@ class JobRecords:
             return self._set(connection, identifier, state=JobState.RUNNING, begun=time.time())
 
     def advance(self, identifier: str, progress: int) -> None:
+        """`progress` is of 100; of a job that has ended it stays as it is."""
         with self._connected() as connection:
             self._set(connection, identifier, progress=progress)
 
     def end(self, identifier: str, state: JobState, series: tuple[str, ...] = (), error: str = "") -> None:
+        """`series` are SeriesInstanceUIDs that are stored now, `error` says what failed; it ends once."""
         told = {"state": state, "ended": time.time(), "series": json.dumps(series), "error": error}
         if state is JobState.SUCCESS:
             told["progress"] = 100
@@ -204,24 +201,11 @@ class JobRecords:
         undone = update(_jobs).where(_jobs.c.id == identifier, _jobs.c.state.in_(_UNDONE))
         return connection.execute(undone.values(**values)).rowcount > 0
 
-    def _exists(self) -> bool:
-        return self._path.is_file()
-
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """A transaction that is alone: others wait, so that what it read still holds when it writes."""
-        try:
-            if not self._path.exists():  # with its mode from the first moment on: patients may be named by their files
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                _schema.create_all(connection)
-                yield connection
-                connection.commit()
-        except (SQLAlchemyError, OSError) as error:
-            reason = getattr(error, "orig", None) or error
-            raise StoreError(f"the jobs in {self._path} cannot be used: {reason}") from error
+        with self._file.writing() as connection:
+            _schema.create_all(connection)
+            yield connection
 
 
 def _record(row: Any) -> JobRecord:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from wsi_dicom.errors import StoreError, on_one_line
+from wsi_dicom.errors import StoreError, WsiError, on_one_line
 from wsi_dicom.workers import Advance, Done, run_all
 from wsi_dicom_server.intake import TakenIn, Upload, take_in
 from wsi_dicom_server.job_records import ALIVE_EVERY_S, JobRecord, JobRecords, JobState
@@ -22,7 +22,7 @@ _LOOKED_AFTER_EVERY_S: Final = 0.25
 _NOTHING: Final = TakenIn((), ())
 
 
-class Busy(StoreError):
+class Busy(WsiError):
     """Too many jobs wait already."""
 
 

@@ -8,25 +8,74 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from wsi_dicom.geometry import Spacing
 from wsi_dicom_server.icons import icon
 from wsi_dicom_server.markup import button, copy_button
 from wsi_dicom_server.markup import page as document
 
 
 @dataclass(frozen=True, slots=True)
+class ShownPath:
+    """An optical path: what it is called, and its colour in hexadecimal digits, as in ff0000."""
+
+    name: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """What the viewer's scripts have to know of a slide, or of the frames of another series or of an instance.
+
+    `image` is the address of its image service, or where those of the frames begin. `spacing` is that of its finest
+    pixels. `frames` is None for a slide; else they begin at `first_frame`, and `window` is whether they are grays that
+    are seen through one. `channels` is whether the paths can be laid over each other; a `dark` picture stands on black.
+    """
+
+    image: str
+    dark: bool
+    spacing: Spacing | None = None
+    objective: float | None = None
+    paths: Sequence[ShownPath] = ()
+    focal_planes: int = 1
+    focal_spacing_um: float | None = None
+    channels: bool = False
+    frames: int | None = None
+    first_frame: int = 0
+    window: bool = False
+
+    def told(self, title: str) -> dict[str, Any]:
+        """In the names of the scripts."""
+        return {
+            "title": title,
+            "image": self.image,
+            "dark": self.dark,
+            "spacingUm": self.spacing.x_mm * 1000 if self.spacing is not None else None,
+            "spacingYUm": self.spacing.y_mm * 1000 if self.spacing is not None else None,
+            "objective": self.objective,
+            "paths": [{"name": path.name, "color": path.color} for path in self.paths],
+            "focalPlanes": self.focal_planes,
+            "focalSpacingUm": self.focal_spacing_um,
+            "channels": self.channels,
+            "frames": self.frames,
+            "firstFrame": self.first_frame,
+            "window": self.window,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ShownSeries:
     """A series as the viewer shows it.
 
-    `summary` is one line under the title. `shown` is what the scripts are told: see `views.py`. `associated` are names
-    of pictures beside the slide, with their addresses; `links` what else there is of it and `downloads` files of all of
-    it, in words with their addresses; `manifest` the address of that of IIIF, if there is one.
+    `summary` is one line under the title. `associated` are names of pictures beside the slide, with their addresses;
+    `links` what else there is of it and `downloads` files of all of it, in words with their addresses; `manifest` the
+    address of that of IIIF, if there is one.
     """
 
     identifier: str
     title: str
     summary: str
     facts: Sequence[tuple[str, str]]
-    shown: dict[str, Any]
+    shown: ShownPicture
     associated: Sequence[tuple[str, str]]
     manifest: str | None
     links: Sequence[tuple[str, str]]
@@ -86,8 +135,8 @@ def _beside(root: str, series: Sequence[ShownSeries]) -> str:
 
 
 def _pane(one: ShownSeries, *, named: bool) -> str:
-    return f"""<section class="pane{" dark" if one.shown["dark"] else ""}" aria-label="{escape(one.title)}"
- data-slide="{escape(json.dumps(one.shown))}">
+    return f"""<section class="pane{" dark" if one.shown.dark else ""}" aria-label="{escape(one.title)}"
+ data-slide="{escape(json.dumps(one.shown.told(one.title)))}">
 <div class="picture"></div>
 {f'<h2 class="float">{escape(one.title)}</h2>' if named else ""}
 <div class="float tools" role="toolbar" aria-label="View" aria-orientation="vertical">
@@ -112,22 +161,20 @@ def _pane(one: ShownSeries, *, named: bool) -> str:
 """
 
 
-def _adjust(shown: dict[str, Any]) -> str:
+def _adjust(shown: ShownPicture) -> str:
     """Controls for what there is to choose: frame and window, focal plane, channels or optical path."""
     parts = []
-    if (shown["frames"] or 1) > 1:
-        parts.append(_slider("frame", "Frame", 0, shown["frames"] - 1))
-    if shown["window"]:
+    if shown.frames is not None and shown.frames > 1:
+        parts.append(_slider("frame", "Frame", 0, shown.frames - 1))
+    if shown.window:
         parts.append(_WINDOW)
-    if shown["focalPlanes"] > 1:
-        parts.append(_slider("focus", "Focal plane", 1, shown["focalPlanes"]))
-    if shown["channels"]:
-        rows = "".join(_channel(number, path) for number, path in enumerate(shown["paths"], 1))
+    if shown.focal_planes > 1:
+        parts.append(_slider("focus", "Focal plane", 1, shown.focal_planes))
+    if shown.channels:
+        rows = "".join(_channel(number, path) for number, path in enumerate(shown.paths, 1))
         parts.append(f'<fieldset class="channels"><legend>Channels</legend>{rows}</fieldset>')
-    elif len(shown["paths"]) > 1:
-        options = "".join(
-            f'<option value="{n}">{escape(path["name"])}</option>' for n, path in enumerate(shown["paths"], 1)
-        )
+    elif len(shown.paths) > 1:
+        options = "".join(f'<option value="{n}">{escape(path.name)}</option>' for n, path in enumerate(shown.paths, 1))
         parts.append(
             f'<fieldset><label class="field"><span>Optical path</span><select name="path">{options}</select></label>'
             "</fieldset>"
@@ -146,7 +193,7 @@ def _slider(name: str, title: str, least: int, most: int) -> str:
 
 _WINDOW = f"""<fieldset><legend>Window</legend><div class="frame-range">
 <label class="field"><span>Centre</span>
-<input type="number" name="centre" step="any" placeholder="as stored"></label>
+<input type="number" name="center" step="any" placeholder="as stored"></label>
 <label class="field"><span>Width</span>
 <input type="number" name="width" min="0" step="any" placeholder="as stored"></label>
 {button("own-window", "Window as stored", symbol="turn-left")}
@@ -154,11 +201,11 @@ _WINDOW = f"""<fieldset><legend>Window</legend><div class="frame-range">
 """
 
 
-def _channel(number: int, path: dict[str, Any]) -> str:
-    name = escape(path["name"])
+def _channel(number: int, path: ShownPath) -> str:
+    name = escape(path.name)
     return f"""<div class="channel" data-path="{number}">
 <input type="checkbox" name="shown" checked aria-label="Show {name}">
-<input type="color" name="color" value="#{path["color"]}" aria-label="Colour of {name}">
+<input type="color" name="color" value="#{path.color}" aria-label="Colour of {name}">
 <span>{name}</span>
 <div class="range">
 <input type="number" name="low" min="0" placeholder="black" aria-label="Value of {name} that is black">

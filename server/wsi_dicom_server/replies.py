@@ -103,3 +103,9 @@ def json_document(request: Request, body: bytes, media_type: str, links: Sequenc
     if links:
         headers.append((b"link", ", ".join(links).encode()))
     return not_modified(headers) if unchanged(request, etag) else Reply(200, headers, body)
+
+
+def unkept_document(status: int, content: Any, *headers: tuple[bytes, bytes]) -> Reply:
+    """JSON for who asked alone: no cache keeps it."""
+    told: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *headers]
+    return Reply(status, told, json.dumps(content, ensure_ascii=False).encode())

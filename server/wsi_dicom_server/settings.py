@@ -19,13 +19,14 @@ def _decoders() -> int:
 class ServerSettings:
     """All values are checked when made. Raises InvalidRequest.
 
-    `public_url` is the address that clients see when it is not the one they connect to (behind a proxy), without the
-    routes. `workers` processes share one socket and the store. Each of them holds up to `open_slides` series open and
-    decodes and encodes `decoders` pictures at once; `max_pixels` is the size of the largest picture made (IIIF's
-    maxArea). `colors`: what becomes of ICC profiles. `hide_labels`: neither labels nor overviews, which show them too,
-    are served. `rights` is the URI of a licence or statement of rights that goes with all pictures. `decoded_bytes`
-    bounds the decoded pixels that are kept because they will be asked for again soon, `answer_bytes` the pictures
-    made of them, and `unread_bytes` those that clients have not read yet.
+    The server listens at `port` of `host`, a name or an address; port 0 is any that is free. `public_url` is the
+    address that clients see when it is not the one they connect to (behind a proxy), without the routes. `workers`
+    processes share one socket and the store. Each of them holds up to `open_slides` series open and decodes and encodes
+    `decoders` pictures at once; `max_pixels` is the size of the largest picture made (IIIF's maxArea), `jpeg_quality`
+    that of pictures made, from 1 to 100. `colors`: what becomes of ICC profiles. `hide_labels`: neither labels nor
+    overviews, which show them too, are served. `rights` is the URI of a licence or statement of rights that goes with
+    all pictures. `decoded_bytes` bounds the decoded pixels that are kept because they will be asked for again soon,
+    `answer_bytes` the pictures made of them, and `unread_bytes` those that clients have not read yet.
 
     `attribution` is a text that viewers must show beside every picture; `provider` and `provider_url` name who provides
     them, and their web page. `hide_dates`: pages, manifests and collections tell no date.

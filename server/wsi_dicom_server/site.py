@@ -40,7 +40,7 @@ class Site:
         self.settings = settings
         self.store = store
         self.slides = SlidePool(store, settings.open_slides)
-        self.frames = FramePool(store, settings.open_slides)
+        self.frames = FramePool(store, settings.open_slides, hide_labels=settings.hide_labels)
         self.answers = AnswerCache(settings.answer_bytes)
         self.unread = UnreadLimit(settings.unread_bytes)
         self.decoded = DecodedCache(settings.decoded_bytes)

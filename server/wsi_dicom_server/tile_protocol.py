@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from wsi_dicom_server.access.control import private_headers
 from wsi_dicom_server.app import Application
 from wsi_dicom_server.replies import picture_headers
-from wsi_dicom_server.routes.tiles import TILE_HEADERS, tile_at_once
+from wsi_dicom_server.tiles import TILE_HEADERS, tile_at_once
 
 _ADDRESS: Final = re.compile(rb"(?:/wsi)?/tiles/([0-9a-f.-]{1,64})/([0-9]{1,9})/([0-9]{1,9})/([0-9]{1,9})")
 _OTHERWISE: Final = frozenset({b"if-none-match", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})

@@ -7,13 +7,13 @@ import io
 from pathlib import Path
 
 import httpx
-import imagecodecs
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser
 from skimage.data import immunohistochemistry
 
 from tests.browser.watching import pixels
+from tests.profiles import WIDE, in_srgb
 from tests.served import running
 from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.convert import DicomizeOptions, dicomize
@@ -21,7 +21,6 @@ from wsi_dicom.dicom.settings import SeriesSettings
 from wsi_dicom.plan import PlanOptions
 from wsi_dicom.stores.local import LocalStore
 
-WIDE = bytes(imagecodecs.cms_profile("adobergb"))
 PIXELS_OF = """async (address) => {
     const image = new Image();
     image.crossOrigin = "anonymous";
@@ -54,9 +53,7 @@ def test_a_browser_shows_stored_and_decoded_tiles_in_the_same_right_colours(tmp_
         page.close()
         stored = np.asarray(Image.open(io.BytesIO(httpx.get(f"{address}/tiles/{series}/0/0/0").content)))
     store.close()
-    expected = imagecodecs.cms_transform(
-        stored, WIDE, bytes(imagecodecs.cms_profile("srgb")), colorspace="rgb", outcolorspace="rgb"
-    ).astype(int)
+    expected = in_srgb(stored).astype(int)
     assert abs(expected - stored).mean() > 4  # or this would prove nothing
     for suffix, shown in seen.items():
         assert abs(shown - expected).mean() < 2, suffix

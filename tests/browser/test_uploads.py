@@ -80,6 +80,15 @@ def test_chosen_files(tmp_path: Path, archive: Watched, artifacts: Path) -> None
     archive.drawn()
 
 
+def test_a_connection_that_breaks_meanwhile(archive: Watched) -> None:
+    page = archive.page
+    page.route("**/jobs?expand", lambda route: route.abort("aborted"), times=2)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose files").click()
+    chooser.value.set_files(SMALL)
+    expect(jobs(page, SMALL.name).get_by_role("link", name="View")).to_be_visible(timeout=60_000)
+
+
 def test_a_chosen_folder(store: LocalStore, archive: Watched, folder: Path) -> None:
     """By keyboard alone."""
     page = archive.page

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.watching import faults
-from tests.served import SAMPLE, running
+from tests.served import SAMPLE, add_sample, running
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.settings import ServerSettings
 
@@ -63,13 +63,13 @@ def test_a_link_shows_the_pixels_of_its_place(site, watched):
 
 
 def test_the_scale_bar_is_as_long_as_it_says(site, watched):
-    """0.25 micrometres are a pixel, and four pixels are one of the screen."""
-    page = watched.view(f"/viewer/{site.sample.series_uid}#x=4096&y=4096&zoom=0.25")
+    """0.25 micrometres are a pixel, and two pixels are one of the screen."""
+    page = watched.view(f"/viewer/{site.sample.series_uid}#x=4096&y=4096&zoom=0.5")
     length, unit = page.locator(".scale-bar").inner_text().split()
     assert unit == "µm"
     bar = page.locator(".scale-bar").bounding_box()
     assert bar is not None
-    assert bar["width"] == pytest.approx(float(length) / 0.25 * 0.25, rel=0.01)
+    assert bar["width"] == pytest.approx(float(length) / 0.25 * 0.5, rel=0.01)
 
 
 def test_magnifications_of_the_real_objective(site, watched):
@@ -214,6 +214,27 @@ def test_the_view_as_a_file(site, watched):
     assert np.abs(saved[shown].astype(int) - seen[shown]).mean() < 1
 
 
+def test_details_leave_the_magnification_as_it_is(site, watched):
+    page = watched.view(f"/viewer/{site.sample.series_uid}#x=4000&y=4000&zoom=0.25")
+    page.get_by_role("button", name="Details").click()
+    expect(page.get_by_text("Pixel spacing")).to_be_visible()
+    watched.drawn()
+    page.keyboard.press("ArrowRight")
+    watched.drawn()
+    assert watched.place()["x"] > 4000
+    assert watched.place()["zoom"] == 0.25
+
+
+def test_the_navigator_frames_what_is_seen_of_a_slide(site, watched):
+    page = watched.view(f"/viewer/{site.sample.series_uid}")
+    frame = page.locator(".navigator .displayregion")
+    expect(frame).to_be_hidden()
+    page.keyboard.press("4")
+    expect(frame).to_be_visible()
+    page.keyboard.press("0")
+    expect(frame).to_be_hidden()
+
+
 def test_label_and_overview_only_when_asked_for(site, watched, artifacts):
     page = watched.view(f"/viewer/{site.sample.series_uid}")
     expect(page.get_by_text("Pixel spacing")).to_be_hidden()
@@ -230,8 +251,6 @@ def test_label_and_overview_only_when_asked_for(site, watched, artifacts):
 
 
 def test_no_label_where_labels_are_hidden(tmp_path, slides, opened):
-    from tests.served import add_sample
-
     store = LocalStore(tmp_path / "store")
     sample = add_sample(store)
     with running(store, ServerSettings(hide_labels=True)) as address:

@@ -30,7 +30,7 @@ from tests import (
 )
 from tests.fuzz import dicom_specimens
 from tests.fuzz.trial import COMPRESSIONS
-from tests.test_sources_openslide import Mirax, write_vms, write_vmu
+from tests.openslide_slides import Mirax, write_vms, write_vmu
 from tests.vendor_tiffs import drop_tiles, picture
 from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.convert import DicomizeOptions, UidChoice, dicomize

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import socket
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests.jobs.endless import endless
-from tests.served import running
+from tests.processes import having_open
+from tests.served import running, until
 from wsi_dicom.stores.local import LocalStore
 from wsi_dicom_server.job_records import JOBS_FILE
 from wsi_dicom_server.settings import ServerSettings
@@ -36,29 +38,41 @@ class Site:
         parts = [("files", (name, content)) for name, content in files.items()]
         return self.client.post("/uploads", files=parts, params=options)
 
-    def job(self, accepted: httpx.Response, until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
-        """The job as it is once it has ended, or `until` is true of it."""
+    def job(self, accepted: httpx.Response, progress: int = 100) -> dict[str, Any]:
+        """The job as it is once it has ended, or come so far."""
         assert accepted.status_code == 202, accepted.text
-        address = f"/jobs/{accepted.json()['ID']}"
-        done = until or (lambda job: job["State"] not in ("Pending", "Running"))
-        deadline = time.monotonic() + 120
-        job: dict[str, Any]
-        while not done(job := self.client.get(address).json()):
-            assert time.monotonic() < deadline, job
-            assert until is None or job["State"] in ("Pending", "Running"), job
-            time.sleep(0.02)
-        return job
+        told: list[dict[str, Any]] = []
+
+        def reached() -> bool:
+            told[:] = [self.client.get(f"/jobs/{accepted.json()['ID']}").json()]
+            return told[0]["State"] not in ("Pending", "Running") or told[0]["Progress"] >= progress
+
+        until(reached)
+        return told[0]
 
     def hold(self) -> httpx.Response:
-        """A job that has come to its middle, where it stays until it is ended; nothing of it is ever stored."""
+        """A job that has come to its middle, where its process is stopped; nothing of it is ever stored."""
         slides = {"broken.tif": endless(1, whole=False), "endless.tif": endless()}  # one done, with an error
         accepted = self.form(slides, compression="jpeg2000")
-        self.job(accepted, lambda job: job["Progress"] >= 50)
+        assert self.job(accepted, 51)["State"] == "Running"
+        until(lambda: len(self._converting()) == 1)
+        for process in self._converting():
+            os.kill(process, signal.SIGSTOP)
         return accepted
+
+    def let_go(self) -> None:
+        """What was held goes on, and sees that it is to end."""
+        for process in self._converting():
+            os.kill(process, signal.SIGCONT)
+
+    def _converting(self) -> set[int]:
+        return having_open(lambda name: name.startswith(str(self.root)) and name.endswith("/endless.tif"))
 
     def cancel(self, accepted: httpx.Response) -> dict[str, Any]:
         """The job as it is once nothing is left of it."""
-        assert self.client.delete(f"/jobs/{accepted.json()['ID']}").status_code == 202
+        answer = self.client.delete(f"/jobs/{accepted.json()['ID']}")
+        assert answer.status_code == 202, answer.text
+        self.let_go()
         return self.job(accepted)
 
     def series(self) -> set[str]:
@@ -95,13 +109,6 @@ def posting(site: Site, head: str, body: bytes = b"") -> Iterator[socket.socket]
             f"POST /uploads?name=x.tif HTTP/1.1\r\nHost: {host.netloc}\r\n{head}\r\n\r\n".encode() + body
         )
         yield connection
-
-
-def eventually(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

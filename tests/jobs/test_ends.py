@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import httpx
 import pytest
 
 from tests.jobs.endless import endless
-from tests.jobs.site import SAMPLE, Site, eventually, posting, site_at
-from tests.test_server_run import listening
+from tests.jobs.site import SAMPLE, Site, posting, site_at
+from tests.processes import listening
+from tests.served import until
 from wsi_dicom_server import job_records
 from wsi_dicom_server.job_records import JOBS_FILE, JobRecord, JobRecords
 
@@ -92,7 +94,8 @@ def test_a_process_taken_for_dead_ends_its_jobs(tmp_path: Path, monkeypatch: pyt
     with site_at(tmp_path / "store") as site:
         runs, waits = site.hold(), site.upload(SAMPLE.read_bytes(), name="x.tif")
         assert {(job.state, job.error) for job in buried(site.root, monkeypatch)} == {("Failure", LOST)}
-        eventually(lambda: not site.leftovers())
+        site.let_go()
+        until(lambda: not site.leftovers())
         assert {site.job(job)["State"] for job in (runs, waits)} == {"Failure"}
     assert site.series() == set()
 
@@ -108,25 +111,31 @@ def served(root: Path, *options: str, blocks: str = "unlimited") -> Iterator[tup
             assert server.stdout is not None
             address = server.stdout.readline().split()[-1]
             with httpx.Client(base_url=address, timeout=60) as client:
-                yield server, Site(root, client)
+                site = Site(root, client)
+                try:
+                    yield server, site
+                finally:
+                    site.let_go()
         finally:
             server.kill()
 
 
 @contextmanager
-def half_uploaded(site: Site) -> Iterator[None]:
+def half_uploaded(site: Site) -> Iterator[socket.socket]:
     before = len(site.leftovers())
-    with posting(site, "Content-Length: 1000", b"x"):
-        eventually(lambda: len(site.leftovers()) > before)
-        yield
+    with posting(site, "Content-Length: 1000", b"x") as connection:
+        until(lambda: len(site.leftovers()) > before)
+        yield connection
 
 
 def test_the_server_is_stopped_in_the_middle(tmp_path: Path) -> None:
     """Of a job, and of an upload."""
     with served(tmp_path / "store") as (server, site):
         site.hold()
-        with half_uploaded(site):
+        with half_uploaded(site) as connection:
             server.send_signal(signal.SIGTERM)
+            assert connection.recv(100).startswith(b"HTTP/1.1 50")  # after some seconds; then jobs are ended
+            site.let_go()
             _, said = server.communicate(timeout=60)
     assert "Traceback" not in said
     assert list((tmp_path / "store" / "staging").iterdir()) == []
@@ -140,6 +149,7 @@ def test_the_server_is_killed_in_the_middle(tmp_path: Path, monkeypatch: pytest.
         site.hold()
         with half_uploaded(site):
             server.kill()
+            site.let_go()
             server.communicate(timeout=60)  # the pipes end when the last of its processes does
     assert len(list((site.root / "staging").glob("*.lock"))) == 3  # two uploads, a conversion
     assert site.series() == set()  # opening the store clears away
@@ -156,18 +166,20 @@ def children(process: int) -> set[int]:
 def test_one_of_two_workers_is_killed_then_their_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(tmp_path / "store", "--workers=2") as (server, site):
         address = str(site.client.base_url)
-        eventually(lambda: len(listening(address)) == 3)
+        until(lambda: len(listening(address)) == 3)
         held = site.hold()
         before = listening(address)
         (owner,) = (worker for worker in before - {server.pid} if children(worker))
         os.kill(owner, signal.SIGKILL)
-        eventually(lambda: owner not in listening(address) and len(listening(address)) == 3)
-        eventually(lambda: not site.leftovers())
+        site.let_go()
+        until(lambda: owner not in listening(address) and len(listening(address)) == 3)
+        until(lambda: not site.leftovers())
         assert [(job.state, job.error) for job in buried(site.root, monkeypatch)] == [("Failure", LOST)]
         assert site.job(held)["State"] == "Failure"
         assert site.job(site.upload(SAMPLE.read_bytes(), name="x.tif"))["State"] == "Success"  # nobody is in its way
         site.hold()
         server.kill()
+        site.let_go()
         _, said = server.communicate(timeout=60)
         assert "Traceback" not in said
         assert listening(address) == set()
@@ -183,6 +195,6 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
         assert answer.status_code == 507
         assert answer.json()["Message"] == "the server's disk has no room for this upload"
         assert site.leftovers() == []
-        job = site.job(site.upload(endless(1000), name="x.tif", compression="none"))
+        job = site.job(site.upload(endless(), name="x.tif", compression="none"))
         assert (job["State"], job["ErrorDescription"]) == ("Failure", "the server's disk has no room for this")
         assert site.leftovers() == []

@@ -13,8 +13,8 @@ import pydicom
 
 from tests.contracts.store_contract import write_series
 from tests.jobs.site import SAMPLE, Site, zipped
+from tests.openslide_slides import Mirax, write_vms
 from tests.oracles import images
-from tests.test_sources_openslide import Mirax, write_vms
 
 # --- what works ------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.site import Site, eventually, posting, site_at
+from tests.jobs.site import Site, posting, site_at
+from tests.served import until
 from wsi_dicom_server import upload_files
 from wsi_dicom_server.routes import uploads
 
@@ -71,8 +72,8 @@ def test_more_than_the_limit(site: Site) -> None:
 def test_a_client_that_stops(site: Site, head: str, body: bytes) -> None:
     before = site.client.get("/jobs").json()
     with posting(site, head, body):
-        eventually(lambda: bool(site.leftovers()))
-    eventually(lambda: not site.leftovers())
+        until(lambda: bool(site.leftovers()))
+    until(lambda: not site.leftovers())
     assert site.client.get("/jobs").json() == before
 
 

@@ -18,7 +18,7 @@ from wsi_dicom.dicom.scale import ScaleOptions
 from wsi_dicom.dicom.settings import DEFAULT_SETTINGS, SeriesSettings
 from wsi_dicom.errors import CorruptInput, StoreError
 from wsi_dicom.plan import DICOM, Action, ConversionPlan, PlanOptions, expected_bytes, make_plan
-from wsi_dicom.slide import AS_FOUND, ImageFlavor, Slide, SourceOptions
+from wsi_dicom.slide import AS_FOUND, LABEL_IMAGES, Slide, SourceOptions
 from wsi_dicom.sources import open_slide
 from wsi_dicom.stores import SeriesDestination, SeriesRecord
 
@@ -188,7 +188,7 @@ def _plan_options(options: DicomizeOptions) -> PlanOptions:
     """A label or overview shows what is written on the glass: de-identified series go without."""
     if options.deidentify is None:
         return options.plan
-    left_out = options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW}
+    left_out = options.plan.left_out | LABEL_IMAGES
     return replace(options.plan, left_out=left_out, anonymous=True)
 
 

@@ -12,7 +12,7 @@ from wsi_dicom.checked import BadTile, CheckedSlide
 from wsi_dicom.convert.observer import Observer, carry_out, usable_cores
 from wsi_dicom.part import PartOptions, part_of
 from wsi_dicom.plan import ConversionPlan, PlanOptions, largest_total, make_plan
-from wsi_dicom.slide import ImageFlavor, Slide
+from wsi_dicom.slide import LABEL_IMAGES, Slide
 from wsi_dicom.stores.staging import staged_file
 from wsi_dicom.tiff.flavors import Flavor, flavor_of
 from wsi_dicom.tiff.flavors.pages import SOFTWARE, TiffSubject
@@ -97,5 +97,5 @@ def _plan_options(options: TiffOptions) -> PlanOptions:
     """A label or overview shows what is written on the glass."""
     if not options.deidentify:
         return options.plan
-    left_out = options.plan.left_out | {ImageFlavor.LABEL, ImageFlavor.OVERVIEW}
+    left_out = options.plan.left_out | LABEL_IMAGES
     return replace(options.plan, left_out=left_out, anonymous=True)

@@ -137,4 +137,4 @@ class ImageDescription:
 
     @property
     def shows_label(self) -> bool:
-        return self.flavor in (ImageFlavor.LABEL, ImageFlavor.OVERVIEW)
+        return self.flavor.shows_label

@@ -21,7 +21,7 @@ from wsi_dicom.geometry import FIRST_PLANE, TILE_SIDE, Level, PixelFormat, Plane
 from wsi_dicom.metadata import SlideMetadata, Window
 from wsi_dicom.patch import Patch
 from wsi_dicom.pyramid.halving import halve
-from wsi_dicom.slide import WHITE, EncodedTile, Encoding, Pixels, SlideBase
+from wsi_dicom.slide import WHITE, EncodedTile, Encoding, Pixels, SlideView
 
 
 class ImageFrames:
@@ -52,7 +52,7 @@ class ImageFrames:
 
     @property
     def gray(self) -> bool:
-        return self.pixel_format.samples == 1
+        return self.pixel_format.gray
 
     @property
     def copied_encoding(self) -> Encoding | None:
@@ -88,7 +88,7 @@ class ImageFrames:
         return next(filter(None, map(told_spacing, measures)), None)
 
 
-class FrameSlide(SlideBase):
+class FrameSlide(SlideView):
     """Satisfies Slide, over one frame, counted from 0. Closing it closes nothing.
 
     A frame up to twice as large as a tile is one. Levels are halved until they fit into a tile; `decoded` keeps their
@@ -107,7 +107,6 @@ class FrameSlide(SlideBase):
         self._decoded, self._key = decoded, key
         self.name, self.files = image.instance.sop_instance_uid, (image.instance.path,)
         self.background = WHITE
-        self.associated = {}
         self.metadata = SlideMetadata(icc_profile=image.icc_profile)
         self.pyramid = Pyramid(tuple(_levels(image.level)), image.pixel_format, image.spacing)
 
@@ -130,9 +129,6 @@ class FrameSlide(SlideBase):
         grid = self._grid(level, plane)
         grid.tile_index(column, row)
         return Patch(grid.bounds, self._pixels(level)).tile(grid, column, row)
-
-    def close(self) -> None:
-        return
 
     def _pixels(self, level: int) -> Pixels:
         return self._decoded.get((self._key, level), lambda: self._made(level))

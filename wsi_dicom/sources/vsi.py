@@ -12,8 +12,6 @@ from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.slide import AS_FOUND, Slide, SourceOptions
 from wsi_dicom.tiff.structure import Tag, TiffFile, is_tiff
 
-_ETS_MAGIC = b"SIS\0"
-
 
 def is_vsi(path: Path) -> bool:
     """Whether a TIFF file is but the head of a VSI slide: by its folder of ETS files, or, if that is lost, its name."""

@@ -88,6 +88,9 @@ _limit_options = together(
     _number("Limits of each worker", "--decoders", "Pictures made at once. [default: processors, at least 2]"),
     _number("Limits of each worker", "--decoded-bytes", "Decoded pixels kept, in bytes. [default: 128 MiB]"),
     _number("Limits of each worker", "--answer-bytes", "Pictures kept as they were sent, in bytes. [default: 64 MiB]"),
+    _number(
+        "Limits of each worker", "--unread-bytes", "Pictures not read by clients yet, in bytes. [default: 256 MiB]"
+    ),
 )
 
 

@@ -10,7 +10,6 @@ is nothing to guess, and so nothing that a slow hash would slow down.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import time
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
-    URL,
     BigInteger,
     Column,
     Connection,
@@ -31,19 +29,18 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
     delete,
     insert,
     inspect,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import IntegrityError
 
 from wsi_dicom.errors import InvalidRequest, NotFound, StoreError
 from wsi_dicom_server.access.passwords import hash_password
 from wsi_dicom_server.access.principal import Principal, Scope
+from wsi_dicom_server.private_database import PrivateDatabase
 
 ACCESS_FILE: Final = "access.sqlite"
 TOKEN_PREFIX: Final = "wsi_"  # noqa: S105 - what tells a token from other strings, not one
@@ -111,11 +108,8 @@ class Accounts:
     """
 
     def __init__(self, path: Path | None, now: Callable[[], float] = time.time) -> None:
-        self._path = path
+        self._file = PrivateDatabase(path, "the accounts") if path is not None else None
         self._now = now
-        # A connection for each use: one that is kept would go on reading a file that has been removed or restored.
-        url = URL.create("sqlite", database=str(path) if path else None)
-        self._engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
         self._checked = False
 
     def any(self) -> bool:
@@ -223,31 +217,22 @@ class Accounts:
 
     def _rows(self, query: Any) -> Iterator[Any]:
         """Nothing while there is no file."""
-        if not self._exists():
+        if self._file is None or not self._file.exists():
             return iter(())
-        with self._reported(), self._engine.connect() as connection:
+        with self._file.reading() as connection:
             if not self._ready(connection):
                 return iter(())
             return iter(connection.execute(query).fetchall())
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._reported():
-            self._make_file()
-            with self._engine.begin() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins by itself only before rows
-                if not self._ready(connection):
-                    _schema.create_all(connection)
-                    connection.execute(insert(_key).values(version=_VERSION, key=secrets.token_bytes(32)))
-                yield connection
-
-    def _make_file(self) -> None:
-        """With its mode from the first moment on; SQLite gives its journals the same."""
-        if self._path is None:
+        if self._file is None:
             raise StoreError("this server has no file to keep accounts in")
-        if not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
+        with self._file.writing() as connection:
+            if not self._ready(connection):
+                _schema.create_all(connection)
+                connection.execute(insert(_key).values(version=_VERSION, key=secrets.token_bytes(32)))
+            yield connection
 
     def _ready(self, connection: Connection) -> bool:
         """False for a file that nothing has been written into yet."""
@@ -256,27 +241,15 @@ class Accounts:
                 return False
             found = connection.scalar(select(_key.c.version))
             if found != _VERSION:
-                raise StoreError(f"{self._path} is of version {found}, this program needs {_VERSION}")
+                path = connection.engine.url.database
+                raise StoreError(f"{path} is of version {found}, this program needs {_VERSION}")
             self._checked = True
         return True
 
     def _require_file(self, otherwise: str) -> None:
         """Lest removing what is not there makes a file."""
-        if not self._exists():
+        if self._file is None or not self._file.exists():
             raise NotFound(otherwise)
-
-    def _exists(self) -> bool:
-        return self._path is not None and self._path.is_file()
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        try:
-            yield
-        except (SQLAlchemyError, OSError) as error:
-            reason = getattr(error, "orig", None) or error
-            raise StoreError(
-                f"the accounts in {self._path} cannot be used ({reason}): they belong to the user of the server"
-            ) from error
 
 
 def digest_of(secret: str) -> bytes:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
-from wsi_dicom.errors import NotFound
 from wsi_dicom.geometry import Pyramid
 from wsi_dicom.stores import InstanceRecord, SeriesRecord
 from wsi_dicom_server.access.principal import Principal
@@ -37,22 +36,18 @@ _MOST_CANVASES: Final = 2000
 def frames_subject(
     series: str,
     record: SeriesRecord,
-    instances: Sequence[InstanceRecord],
+    images: Sequence[InstanceRecord],
     settings: ServerSettings,
     principal: Principal,
 ) -> Subject:
-    """`series` is what it is called in the address that was asked for; `principal` is who asks.
-
-    Raises NotFound when there is no image in it.
+    """`series` is what it is called in the address that was asked for, `images` are those that may be shown of it;
+    `principal` is who asks.
     """
-    images = [instance for instance in instances if instance.frames]
-    if not images:
-        raise NotFound(f"series {series} holds no image")
     groups = _grouped(series, images)
     several = len(groups) > 1 and any(len(group) > 1 for group in groups)
     canvases, dates = list(chain.from_iterable(groups)), not settings.hide_dates
     facts = [*series_facts(record, dates=dates), *(patient_facts(record) if principal.identified else ())]
-    if len(canvases) < record.frame_count:
+    if len(canvases) < sum(image.frames for image in images):
         facts.append(("Shown", f"the first {len(canvases)} images"))
     return Subject(
         path=series_path(series),

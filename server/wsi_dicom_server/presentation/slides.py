@@ -14,7 +14,7 @@ from wsi_dicom_server.access.principal import Principal
 from wsi_dicom_server.captions import calendar_date, patient_facts, slide_facts, slide_title
 from wsi_dicom_server.iiif_info import image_sizes
 from wsi_dicom_server.iiif_parameters import SizeLimits
-from wsi_dicom_server.images import shown_flavors
+from wsi_dicom_server.image_identifiers import shown_flavors
 from wsi_dicom_server.presentation.subject import (
     DATASET,
     FILES,
@@ -65,7 +65,7 @@ def slide_subject(site: Site, series: str, served: ServedSlide, principal: Princ
 
 
 def may_become_tiff(slide: Slide) -> bool:
-    """Whether that is quick, because tiles are copied or few."""
+    """Whether that is quick, because tiles are copied, or its finest level has at most 2^28 pixels."""
     levels = range(len(slide.pyramid.levels))
     copied = all((stored := slide.encoding(level)) and stored.transfer_syntax == JPEG_BASELINE for level in levels)
     return copied or slide.pyramid.base.width * slide.pyramid.base.height <= _MOST_ENCODED
@@ -73,8 +73,7 @@ def may_become_tiff(slide: Slide) -> bool:
 
 def _images(series: str, title: str, slide: Slide, limits: SizeLimits) -> Iterator[ShownImage]:
     """All channels together, if there are several, of each focal plane; then each channel so."""
-    pyramid, gray = slide.pyramid, slide.pyramid.pixel_format.samples == 1
-    sizes = image_sizes(pyramid, limits)
+    pyramid, sizes = slide.pyramid, image_sizes(slide.pyramid, limits)
 
     def image(path: str, label: str) -> ShownImage:
         return ShownImage(path, label, pyramid.base.width, pyramid.base.height, sizes)
@@ -82,7 +81,7 @@ def _images(series: str, title: str, slide: Slide, limits: SizeLimits) -> Iterat
     if len(pyramid.planes) == 1:
         yield image(f"tiles/{series}", title)
         return
-    if gray and pyramid.optical_paths > 1:
+    if pyramid.has_channels:
         for focal in range(pyramid.focal_planes):
             part = f"channels.{focal + 1}" if focal else "channels"
             yield image(f"tiles/{series}:{part}", _label(pyramid, "All channels", focal))

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from starlette.requests import Request
+
 from wsi_dicom.geometry import Spacing
+from wsi_dicom_server.addresses import home_url
+from wsi_dicom_server.site import site_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,6 @@ class Subject:
     datasets: Sequence[Link] = ()
     downloads: Sequence[Link] = ()
     date: str = ""
-    behavior: str = "individuals"
     holder: str | None = None
 
 
@@ -99,6 +102,11 @@ class Addresses:
 
     def viewer(self, path: str) -> str:
         return f"{self.home}/viewer/{path}"
+
+
+def addresses_of(request: Request) -> Addresses:
+    """As the client knows them. Raises InvalidRequest."""
+    return Addresses(site_of(request).base_url(request), home_url(request))
 
 
 def series_path(series: str) -> str:

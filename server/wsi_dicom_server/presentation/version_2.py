@@ -26,7 +26,7 @@ def manifest_2(subject: Subject, addresses: Addresses, settings: ServerSettings)
         "metadata": _metadata(subject.facts),
         "thumbnail": _picture(subject.canvases[0].shown, addresses, THUMBNAIL_SIDE),
         "related": {"@id": addresses.viewer(subject.viewer), "format": "text/html", "label": "Viewer"},
-        "viewingHint": subject.behavior,
+        "viewingHint": "individuals",
         "sequences": [
             {
                 "@id": f"{uri}/sequence",

@@ -29,7 +29,7 @@ def manifest_3(subject: Subject, addresses: Addresses, settings: ServerSettings)
         **told_statements(settings, addresses.home),
         "thumbnail": [thumbnail(subject.canvases[0].shown, addresses)],
         "homepage": [_homepage(addresses.viewer(subject.viewer), english("Viewer"))],
-        "behavior": [subject.behavior],
+        "behavior": ["individuals"],
         "items": [_canvas(canvas, uri, addresses) for canvas in subject.canvases],
     }
     if subject.date:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -16,7 +15,7 @@ from wsi_dicom.errors import InvalidRequest
 from wsi_dicom_server.access.accounts import Token, User
 from wsi_dicom_server.access.principal import Scope, principal_of
 from wsi_dicom_server.bodies import json_body
-from wsi_dicom_server.replies import Reply, document
+from wsi_dicom_server.replies import Reply, document, unkept_document
 from wsi_dicom_server.site import site_of
 from wsi_dicom_server.slide_pool import stored_series
 
@@ -98,8 +97,7 @@ async def _change(request: Request, change: Callable[[], T]) -> T:
 
 
 def _created(content: dict[str, Any]) -> Reply:
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    return Reply(201, headers, json.dumps(content).encode())
+    return unkept_document(201, content)
 
 
 def _user(user: User) -> dict[str, Any]:

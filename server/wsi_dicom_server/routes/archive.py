@@ -15,7 +15,7 @@ from wsi_dicom.stores import SeriesOrder, SeriesQuery, SeriesRecord
 from wsi_dicom_server import markup_archive
 from wsi_dicom_server.access.cookies import SESSION_COOKIE
 from wsi_dicom_server.access.principal import Scope, principal_of
-from wsi_dicom_server.addresses import home_url
+from wsi_dicom_server.addresses import home_url, page_number
 from wsi_dicom_server.captions import slide_title
 from wsi_dicom_server.markup import page_reply
 from wsi_dicom_server.markup_archive import ArchivePage
@@ -29,7 +29,7 @@ _TEXTS: Final = ("q", "specimen", "stain", "scanner", "patient", "from", "to", "
 
 async def archive(request: Request) -> Reply:
     site, principal = site_of(request), principal_of(request)
-    number = _page_number(request.query_params.get("page", "1"))
+    number = page_number(request.query_params.get("page", "1"))
     asked = {name: value for name in _TEXTS if (value := request.query_params.get(name, "").strip())}
     dates = not site.settings.hide_dates
     hidden = {*(() if principal.identified else ("patient",)), *(() if dates else ("from", "to"))}
@@ -88,12 +88,6 @@ def _date(asked: Mapping[str, str], name: str) -> date | None:
         return date.fromisoformat(asked[name])
     except ValueError:
         raise InvalidRequest(f"{name}={asked[name][:20]!r}: expected a date like 2024-01-31") from None
-
-
-def _page_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) > 0):
-        raise InvalidRequest(f"page {text[:20]!r}: expected a number from 1")
-    return int(text)
 
 
 routes = [Route("/", archive)]

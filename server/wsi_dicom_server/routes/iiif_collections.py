@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.routing import Route
 
-from wsi_dicom.errors import InvalidRequest
 from wsi_dicom_server.access.principal import principal_of
+from wsi_dicom_server.addresses import page_number
 from wsi_dicom_server.linked_data import linked_data
 from wsi_dicom_server.presentation import version_2, version_3
 from wsi_dicom_server.presentation.collections import Collections
 from wsi_dicom_server.presentation.listing import Listing
-from wsi_dicom_server.presentation.subject import Addresses
+from wsi_dicom_server.presentation.subject import Addresses, addresses_of
 from wsi_dicom_server.presentation.version_2 import collection_2
 from wsi_dicom_server.presentation.version_3 import collection_3
 from wsi_dicom_server.replies import Reply
-from wsi_dicom_server.routes.iiif_presentation import addresses_of
 from wsi_dicom_server.settings import ServerSettings
 from wsi_dicom_server.site import site_of
-
-_PAGE: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +64,7 @@ class _CollectionRoutes:
 
 def _page(request: Request) -> int | None:
     number = request.query_params.get("page")
-    if number is None:
-        return None
-    if not _PAGE.fullmatch(number):
-        raise InvalidRequest(f"page {number[:20]!r}: expected a number from 1")
-    return int(number)
+    return None if number is None else page_number(number)
 
 
 routes = [

@@ -9,18 +9,17 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.routing import Route
 
-from wsi_dicom.dicom.frame_slide import FrameSlide
 from wsi_dicom_server.access.principal import principal_of
-from wsi_dicom_server.addresses import home_url
+from wsi_dicom_server.addresses import frame_number
+from wsi_dicom_server.image_identifiers import frame_image
 from wsi_dicom_server.linked_data import linked_data
 from wsi_dicom_server.presentation import version_2, version_3
 from wsi_dicom_server.presentation.frames import frame_subject, frames_subject
 from wsi_dicom_server.presentation.slides import slide_subject
-from wsi_dicom_server.presentation.subject import Addresses, Subject
+from wsi_dicom_server.presentation.subject import Subject, addresses_of
 from wsi_dicom_server.presentation.version_2 import manifest_2
 from wsi_dicom_server.presentation.version_3 import manifest_3
 from wsi_dicom_server.replies import Reply
-from wsi_dicom_server.routes.frames import frame_number, served_frame
 from wsi_dicom_server.site import site_of
 from wsi_dicom_server.slide_pool import stored_series
 
@@ -55,21 +54,16 @@ async def _series(request: Request) -> Subject:
     site, series, principal = site_of(request), request.path_params["series"], principal_of(request)
     record = await to_thread.run_sync(stored_series, site.store, series)
     if record.width is None:
-        instances = await to_thread.run_sync(site.store.instances, record)
-        return frames_subject(series, record, instances, site.settings, principal)
+        images = (await site.frames.counted(series)).images
+        return frames_subject(series, record, images, site.settings, principal)
     return slide_subject(site, series, await site.slides.get(series), principal)
 
 
 async def _frame(request: Request) -> Subject:
-    site, frame = site_of(request), await served_frame(request)
-    record = await to_thread.run_sync(stored_series, site.store, frame.image.instance.series_uid)
-    pyramid = FrameSlide(frame.image, frame.frame, site.decoded, frame.tag).pyramid
-    number = frame_number(request.path_params["n"])
-    return frame_subject(request.path_params["id"], number, pyramid, record, site.settings, principal_of(request))
-
-
-def addresses_of(request: Request) -> Addresses:
-    return Addresses(site_of(request).base_url(request), home_url(request))
+    site, identifier, number = site_of(request), request.path_params["id"], frame_number(request.path_params["n"])
+    pyramid = (await frame_image(site, identifier, number)).slide.pyramid
+    record = (await site.frames.counted(identifier)).record
+    return frame_subject(identifier, number, pyramid, record, site.settings, principal_of(request))
 
 
 routes = [

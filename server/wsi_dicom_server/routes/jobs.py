@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ from starlette.routing import Route
 from wsi_dicom.errors import NotFound
 from wsi_dicom_server.job_records import JobRecord, JobState
 from wsi_dicom_server.jobs import Jobs
-from wsi_dicom_server.replies import Reply, document
+from wsi_dicom_server.replies import Reply, document, unkept_document
 from wsi_dicom_server.site import site_of
 
 
@@ -63,9 +62,7 @@ def job_content(job: JobRecord) -> dict[str, Any]:
 
 def job_reply(status: int, job: JobRecord, *headers: tuple[bytes, bytes]) -> Reply:
     """What was asked for is done later."""
-    body = json.dumps(job_content(job), ensure_ascii=False).encode()
-    kept = (b"cache-control", b"no-store")
-    return Reply(status, [(b"content-type", b"application/json"), kept, *headers], body)
+    return unkept_document(status, job_content(job), *headers)
 
 
 def _time(seconds: float) -> str:

@@ -62,8 +62,8 @@ def _plain(word: str) -> str:
 
 
 routes = [
-    Route("/wsi/app/viewer.html", viewer),
-    Route("/wsi/app/mirador.html", mirador),
-    Route("/wsi/app/openseadragon.html", openseadragon),
+    Route("/app/viewer.html", viewer),
+    Route("/app/mirador.html", mirador),
+    Route("/app/openseadragon.html", openseadragon),
 ]
-"""At these addresses only: the plugin has them nowhere else."""
+"""Below `/wsi` only: the plugin has them nowhere else."""

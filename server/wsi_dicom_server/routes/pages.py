@@ -10,12 +10,11 @@ from starlette.routing import Route
 
 from wsi_dicom.errors import InvalidRequest, NotFound
 from wsi_dicom_server import markup_iiif, markup_viewer
-from wsi_dicom_server.addresses import home_url
+from wsi_dicom_server.addresses import frame_number, home_url
 from wsi_dicom_server.captions import slide_title
 from wsi_dicom_server.markup import page_reply
 from wsi_dicom_server.presentation.subject import frame_manifest_path, manifest_path
 from wsi_dicom_server.replies import Reply
-from wsi_dicom_server.routes.frames import frame_number
 from wsi_dicom_server.site import site_of
 from wsi_dicom_server.slide_pool import stored_series
 from wsi_dicom_server.views import shown_series
@@ -50,7 +49,7 @@ async def openseadragon(request: Request) -> Reply:
         raise NotFound("this server has no page of OpenSeadragon")
     frame = frame_number(request.query_params.get("frame", "0"))
     shown = await shown_series(request, request.path_params["series"], frame)
-    image = f"{shown.shown['image']}/{frame}" if shown.shown["frames"] else shown.shown["image"]
+    image = shown.shown.image if shown.shown.frames is None else f"{shown.shown.image}/{frame}"
     return page_reply(markup_iiif.openseadragon_page(home_url(request), shown, image))
 
 
@@ -61,9 +60,9 @@ async def _window(request: Request, name: str, frame: str | None) -> tuple[str, 
         record = await to_thread.run_sync(stored_series, site.store, name)
         return slide_title(record), f"{root}/iiif/{manifest_path(name)}"
     number = frame_number(frame)
-    shown = (await site.frames.get(name, number)).image.instance
-    record = await to_thread.run_sync(stored_series, site.store, shown.series_uid)
-    return f"{slide_title(record)}, frame {number + 1}", f"{root}/iiif/{frame_manifest_path(name, number)}"
+    counted = await site.frames.counted(name)
+    counted.require(number)
+    return f"{slide_title(counted.record)}, frame {number + 1}", f"{root}/iiif/{frame_manifest_path(name, number)}"
 
 
 routes = [

@@ -14,10 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wsi_dicom.convert.to_tiff import TiffOptions, dicom_to_tiff
+from wsi_dicom.dicom.header import read_instance
 from wsi_dicom.errors import NotFound
 from wsi_dicom.plan import PlanOptions
-from wsi_dicom.slide import ImageFlavor
+from wsi_dicom.slide import LABEL_IMAGES
 from wsi_dicom.stores import SeriesRecord
+from wsi_dicom.summary.attributes import json_attributes
 from wsi_dicom.tiff.flavors import Flavor
 from wsi_dicom_server.access.principal import principal_of
 from wsi_dicom_server.download import Download, file_pieces, in_threads, zip_pieces
@@ -39,9 +41,6 @@ async def attributes(request: Request) -> Reply:
 
 
 def _described(site: Site, record: SeriesRecord, *, patient: bool) -> bytes:
-    from wsi_dicom.dicom.header import read_instance
-    from wsi_dicom.summary.attributes import json_attributes
-
     dates = not site.settings.hide_dates
     found = (read_instance(path) for path in site.store.files(record))
     return json.dumps([json_attributes(instance, patient=patient, dates=dates) for instance in found]).encode()
@@ -73,7 +72,7 @@ async def tiff(request: Request) -> Response:
 
 
 def _tiff_options(served: ServedSlide, *, patient: bool, labels: bool) -> TiffOptions:
-    left_out = frozenset() if labels else frozenset({ImageFlavor.LABEL, ImageFlavor.OVERVIEW})
+    left_out = frozenset() if labels else LABEL_IMAGES
     flavor = Flavor.TIFF if len(served.slide.pyramid.planes) == 1 else Flavor.OME
     return TiffOptions(PlanOptions(left_out=left_out), flavor, deidentify=not patient, threads=1)
 

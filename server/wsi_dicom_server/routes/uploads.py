@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from asyncio import CancelledError
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing
@@ -16,18 +15,16 @@ from starlette.routing import Route
 
 from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.convert import DicomizeOptions, UidChoice, usable_cores
-from wsi_dicom.errors import InvalidRequest, StoreError
+from wsi_dicom.errors import InvalidRequest
 from wsi_dicom.plan import DICOM, PlanOptions
 from wsi_dicom_server.addresses import home_url
 from wsi_dicom_server.intake import UPLOADED, Upload
 from wsi_dicom_server.job_records import JobRecord
-from wsi_dicom_server.jobs import Busy, Jobs
+from wsi_dicom_server.jobs import Jobs
 from wsi_dicom_server.replies import Reply, header
 from wsi_dicom_server.routes.jobs import job_reply, jobs_of
 from wsi_dicom_server.site import Site, site_of
 from wsi_dicom_server.upload_files import Body, UploadFolder, body_of
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _PIECE: Final = 1 << 20
@@ -44,11 +41,6 @@ async def upload(request: Request) -> Reply:
         record = await _receive(request, site, jobs, options)
     except CancelledError:  # as the server does with all that takes too long when it is told to stop
         raise HTTPException(503, "the server stops; upload this again") from None
-    except Busy as error:
-        raise HTTPException(503, str(error), {"Retry-After": "30"}) from None
-    except StoreError as error:
-        logger.error("an upload could not be kept: %s", error)  # noqa: TRY400 - its line says all
-        raise HTTPException(503, "the server cannot store this now; its log has the details") from None
     return job_reply(202, record, (b"location", f"{home_url(request)}/jobs/{record.id}".encode()))
 
 

@@ -1,5 +1,6 @@
 // A window of Mirador for each manifest, and nothing from elsewhere.
 
+import { DRAWING } from "./drawing.js";
 import { copyButtons } from "./notices.js";
 
 const stage = document.getElementById("mirador");
@@ -11,7 +12,7 @@ Mirador.viewer({
   windows: JSON.parse(stage.dataset.manifests).map((manifestId) => ({ manifestId, imageToolsEnabled: false })),
   window: { sideBarOpen: false, allowClose: true, defaultView: "single" },
   workspaceControlPanel: { enabled: false },
-  osdConfig: { drawer: "canvas", maxZoomPixelRatio: 4 },
+  osdConfig: DRAWING,
 });
 
 copyButtons();

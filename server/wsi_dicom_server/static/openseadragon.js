@@ -1,16 +1,16 @@
 // OpenSeadragon as it comes, over one image service.
 
+import { DRAWING } from "./drawing.js";
 import { copyButtons } from "./notices.js";
 
 const stage = document.getElementById("openseadragon");
 
 OpenSeadragon({
+  ...DRAWING,
   element: stage,
   tileSources: stage.dataset.info,
-  drawer: "canvas",
   showNavigationControl: false,
   showNavigator: true,
-  maxZoomPixelRatio: 4,
 });
 
 copyButtons();

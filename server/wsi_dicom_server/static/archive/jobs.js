@@ -1,5 +1,6 @@
 // The panel of uploads under way and of jobs of the server.
 
+import { reason, reasonOf } from "../answers.js";
 import { say } from "../notices.js";
 
 const EVERY_MS = 1000;
@@ -43,12 +44,12 @@ export class Jobs {
         row.tell(`sending, ${Math.floor((100 * loaded) / total)} %`, loaded / total);
       });
       request.addEventListener("load", () => {
-        const answer = readJson(request.responseText);
         if (request.status === 202) {
-          this.rows.set(answer.ID, row);
-          this.update(answer);
+          const job = JSON.parse(request.responseText);
+          this.rows.set(job.ID, row);
+          this.update(job);
           this.poll();
-        } else row.fail(answer.Message ?? `The server answered ${request.status}.`);
+        } else row.fail(reason(request.status, request.responseText));
       });
       request.addEventListener("error", () => row.fail("The connection to the server broke."));
       request.addEventListener("loadend", resolve);
@@ -59,8 +60,15 @@ export class Jobs {
 
   // At first only jobs that are under way are shown; those that end while somebody looks stay.
   async refresh(first) {
-    const answer = await fetch(`${this.root}/jobs?expand`);
-    if (!answer.ok) return;
+    const answer = await ask(`${this.root}/jobs?expand`);
+    if (!answer) {
+      this.poll(first);
+      return;
+    }
+    if (!answer.ok) {
+      if (!first) say(await reasonOf(answer));
+      return;
+    }
     const jobs = await answer.json();
     for (const job of [...jobs].reverse()) {
       if (this.rows.has(job.ID) || !ENDED.includes(job.State)) this.update(job);
@@ -71,16 +79,16 @@ export class Jobs {
 
   // What there is now, in place of what there was.
   async showNew() {
-    const answer = await fetch(location.href);
-    if (!answer.ok) return;
+    const answer = await ask(location.href);
+    if (!answer?.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     document.querySelector("main").replaceWith(page.querySelector("main"));
     say("All uploads are done");
   }
 
-  poll() {
+  poll(first = false) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.refresh(false), EVERY_MS);
+    this.timer = setTimeout(() => this.refresh(first), EVERY_MS);
   }
 
   update(job) {
@@ -101,7 +109,10 @@ export class Jobs {
   }
 
   async cancel(id) {
-    await fetch(`${this.root}/jobs/${id}`, { method: "DELETE" });
+    const answer = await ask(`${this.root}/jobs/${id}`, { method: "DELETE" });
+    if (!answer) say("The server cannot be reached now");
+    else if (!answer.ok) say(await reasonOf(answer));
+    else if (answer.status === 204) this.rows.get(id).remove(); // it had ended before, and is forgotten
     this.poll();
   }
 }
@@ -150,10 +161,8 @@ class Row {
   }
 }
 
-function readJson(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return {};
-  }
+// The answer; null when the connection broke, or the server cannot answer now.
+async function ask(address, options) {
+  const answer = await fetch(address, options).catch(() => null);
+  return answer && answer.status < 500 ? answer : null;
 }

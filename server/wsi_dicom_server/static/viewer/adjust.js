@@ -81,18 +81,18 @@ export class Choices {
   }
 
   windowFields() {
-    const [centre, width] = ["centre", "width"].map((name) => this.pane.find(`[name=${name}]`));
-    if (!centre) return;
-    [centre.value, width.value] = this.window.split(",").concat("");
+    const [center, width] = ["center", "width"].map((name) => this.pane.find(`[name=${name}]`));
+    if (!center) return;
+    [center.value, width.value] = this.window.split(",").concat("");
     const change = () => {
-      const both = centre.value !== "" && width.valueAsNumber > 0;
-      if (!both && (centre.value !== "" || width.value !== "")) return;
-      this.window = both ? `${centre.valueAsNumber},${width.valueAsNumber}` : "";
+      const both = center.value !== "" && width.valueAsNumber > 0;
+      if (!both && (center.value !== "" || width.value !== "")) return;
+      this.window = both ? `${center.valueAsNumber},${width.valueAsNumber}` : "";
       this.show();
     };
-    for (const field of [centre, width]) field.addEventListener("change", change);
+    for (const field of [center, width]) field.addEventListener("change", change);
     this.pane.find("[data-do=own-window]").addEventListener("click", () => {
-      centre.value = width.value = "";
+      center.value = width.value = "";
       change();
     });
   }

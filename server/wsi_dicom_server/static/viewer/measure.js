@@ -14,7 +14,7 @@ export function measure(pane) {
     const times = objective && objective * zoom;
     pane.find(".magnification").textContent = times ? magnificationText(times) : `${Math.round(zoom * 100)} %`;
     for (const button of buttons) button.ariaPressed = String(Math.abs(button.value / times - 1) < 0.02);
-    if (slide.spacingUm) drawScaleBar(pane, slide.spacingUm / zoom);
+    if (slide.spacingUm) drawScaleBar(pane);
   }
 
   for (const event of ["animation", "resize", "update-viewport"]) viewer.addHandler(event, update);
@@ -33,14 +33,16 @@ function magnificationButton(pane, times, objective) {
   return button;
 }
 
-export function scaleBar(umPerScreenPixel, room) {
-  const um = roundLength(umPerScreenPixel * room);
+// A round length that leaves most of the pane free, in pixels of the screen and in words.
+export function scaleBar(pane) {
+  const umPerScreenPixel = pane.slide.spacingUm / pane.zoom();
+  const um = roundLength(umPerScreenPixel * Math.min(160, pane.section.clientWidth / 4));
   return { pixels: um / umPerScreenPixel, text: lengthText(um) };
 }
 
-function drawScaleBar(pane, umPerScreenPixel) {
+function drawScaleBar(pane) {
   const bar = pane.find(".scale-bar");
-  const { pixels, text } = scaleBar(umPerScreenPixel, Math.min(160, pane.section.clientWidth / 4));
+  const { pixels, text } = scaleBar(pane);
   bar.style.width = `${pixels}px`;
   bar.textContent = text;
   bar.hidden = false;

@@ -1,5 +1,6 @@
 // One slide on the screen: OpenSeadragon in a section of the page that tells of the slide in `data-slide`.
 
+import { DRAWING } from "../drawing.js";
 import { tileSource } from "./source.js";
 
 export class Pane {
@@ -9,8 +10,8 @@ export class Pane {
     this.slide = JSON.parse(section.dataset.slide);
     this.shows = 0;
     this.viewer = OpenSeadragon({
+      ...DRAWING,
       element: this.find(".picture"),
-      drawer: "canvas",
       showNavigationControl: false,
       showNavigator: true,
       navigatorElement: this.find(".navigator"),
@@ -21,14 +22,15 @@ export class Pane {
       navigatorOpacity: 1,
       animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.5,
       maxTilesPerFrame: 8, // with the usual one, a large screen takes seconds to fill
-      maxZoomPixelRatio: 4,
       minZoomImageRatio: beside ? 0.05 : 0.8,
       visibilityRatio: 0.5,
+      preserveImageSizeOnResize: true, // what is beside the slide comes and goes, its magnification stays
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     });
     this.viewer.addHandler("canvas-key", (event) => {
       event.preventDefaultAction = true; // keys are the page's: keys.js
     });
+    this.viewer.addHandler("update-viewport", () => this.frameNavigator());
     this.tellBusy();
   }
 
@@ -102,6 +104,13 @@ export class Pane {
     this.viewer.navigator.updateSize();
   }
 
+  // The frame of what is seen says nothing while everything is.
+  frameNavigator() {
+    const [view, slide] = [this.viewport.getBounds(true), this.picture?.getBounds(true)];
+    const corners = slide ? [slide.getTopLeft(), slide.getTopRight(), slide.getBottomLeft(), slide.getBottomRight()] : [];
+    this.find(".navigator").classList.toggle("whole", corners.every((corner) => view.containsPoint(corner, 1e-6)));
+  }
+
   // Screen pixels that a pixel of the slide spans.
   zoom(current = true) {
     return this.picture.viewportToImageZoom(this.viewport.getZoom(current));
@@ -112,11 +121,11 @@ export class Pane {
   }
 
   // The middle of the view, in pixels of the slide.
-  centre(current = true) {
+  center(current = true) {
     return this.picture.viewportToImageCoordinates(this.viewport.getCenter(current));
   }
 
-  centreOn(x, y, immediately = false) {
+  centerOn(x, y, immediately = false) {
     this.viewport.panTo(this.picture.imageToViewportCoordinates(x, y), immediately);
   }
 

@@ -16,7 +16,7 @@ export function goTo(pane, place) {
   if (![x, y, zoom, rotation].every(Number.isFinite) || zoom <= 0) return false;
   pane.viewport.setRotation(rotation, true);
   pane.zoomTo(zoom, true);
-  pane.centreOn(x, y, true);
+  pane.centerOn(x, y, true);
   return true;
 }
 
@@ -26,7 +26,7 @@ export function keepAddress(panes, chosen) {
     const told = new URLSearchParams();
     panes.forEach((pane, index) => {
       if (!pane.picture) return;
-      const { x, y } = pane.centre(false);
+      const { x, y } = pane.center(false);
       const rotation = ((pane.viewport.getRotation() % 360) + 360) % 360;
       const place = { x: Math.round(x), y: Math.round(y), zoom: Number(pane.zoom(false).toPrecision(4)) };
       if (rotation) place.rotation = rotation;

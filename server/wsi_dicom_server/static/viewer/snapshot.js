@@ -25,7 +25,7 @@ export function saveView(panes) {
 }
 
 function drawScale(context, pane, left, bottom, density) {
-  const { pixels, text } = scaleBar(pane.slide.spacingUm / pane.zoom(), Math.min(160, pane.section.clientWidth / 4));
+  const { pixels, text } = scaleBar(pane);
   const [width, edge, bar] = [pixels * density, EDGE * density, 3 * density];
   const box = { x: left + edge, y: bottom - edge - 34 * density, width: width + 2 * edge, height: 34 * density };
   context.fillStyle = "rgb(255 255 255 / 85%)";

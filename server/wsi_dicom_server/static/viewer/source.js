@@ -1,5 +1,7 @@
 // Which IIIF image shows what was chosen of a slide, and that image as a tile source of OpenSeadragon.
 
+import { reasonOf } from "../answers.js";
+
 // Of a slide: its first plane, another one, or its channels laid over each other. Of other series: a frame.
 export function imageOf(slide, chosen) {
   if (slide.frames) return `${slide.image}/${chosen.frame}`;
@@ -11,7 +13,7 @@ export function imageOf(slide, chosen) {
 export async function tileSource(image, query) {
   const address = `${image}/info.json`;
   const answer = await fetch(address);
-  if (!answer.ok) throw new Error(await reason(answer));
+  if (!answer.ok) throw new Error(await reasonOf(answer));
   const { IIIFTileSource } = OpenSeadragon;
   const source = new IIIFTileSource(IIIFTileSource.prototype.configure(await answer.json(), address));
   if (query) {
@@ -19,12 +21,4 @@ export async function tileSource(image, query) {
     source.getTileUrl = (...place) => plain(...place) + query;
   }
   return source;
-}
-
-async function reason(answer) {
-  try {
-    return (await answer.json()).Message;
-  } catch {
-    return `The server answered ${answer.status}.`;
-  }
 }

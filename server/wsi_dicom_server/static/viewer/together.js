@@ -32,7 +32,7 @@ export class Together {
   }
 
   state(pane, index) {
-    const { x, y } = pane.centre(false);
+    const { x, y } = pane.center(false);
     const unit = this.units[index];
     return { x: x * unit, y: y * unit, scale: unit / pane.zoom(false), rotation: pane.viewport.getRotation() };
   }
@@ -49,7 +49,7 @@ export class Together {
     this.leading = leader;
     pane.viewport.setRotation(to.rotation + now.rotation - from.rotation);
     pane.viewport.zoomTo(pane.picture.imageToViewportZoom(unit / ((to.scale * now.scale) / from.scale)));
-    pane.centreOn(
+    pane.centerOn(
       (to.x + dx * Math.cos(turn) - dy * Math.sin(turn)) / unit,
       (to.y + dx * Math.sin(turn) + dy * Math.cos(turn)) / unit,
     );

@@ -1,5 +1,4 @@
-"""What an image identifier in an address means: a slide, one of its planes, or a picture that comes with it; and
-answers with pictures of it.
+"""Which image an address means: a slide, one of its planes, a picture that comes with it, a frame.
 
     {series}                          the first plane
     {series}:{path}.{focal plane}     another one, both counted from 1
@@ -7,7 +6,8 @@ answers with pictures of it.
     {series}:channels                 the optical paths of a fluorescence slide, each in its colour, over each other
     {series}:channels.{focal plane}   of another focal plane than the first; `?channels=1:ff0000:0-4000,3` chooses
 
-A series is named by its SeriesInstanceUID or its Orthanc identifier.
+A series is named by its SeriesInstanceUID or its Orthanc identifier. Frames are those of a series, counted through its
+instances, or of an instance; `?window=center,width` shows their grays as asked.
 """
 
 from __future__ import annotations
@@ -17,27 +17,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import QueryParams
-from starlette.requests import Request
-from starlette.responses import Response
 
 from wsi_dicom.associated_slide import AssociatedSlide
 from wsi_dicom.composite import CompositeSlide, all_channels, read_channels
-from wsi_dicom.errors import NotFound
+from wsi_dicom.dicom.frame_slide import FrameSlide
+from wsi_dicom.dicom.window import voi_window
+from wsi_dicom.errors import InvalidRequest, NotFound
 from wsi_dicom.geometry import FIRST_PLANE, Plane
-from wsi_dicom.region import MAX_PIXELS
-from wsi_dicom.render import ImageRequest, render, stored_picture
+from wsi_dicom.metadata import Window
 from wsi_dicom.slide import ImageFlavor, Slide
-from wsi_dicom_server.replies import Headers, Reply
-from wsi_dicom_server.site import Site, site_of
+from wsi_dicom_server.site import Site
 from wsi_dicom_server.slide_pool import ServedSlide
-from wsi_dicom_server.unread import MadePicture, largest_file
 
 _PLANE: Final = re.compile(r"([1-9][0-9]{0,4})\.([1-9][0-9]{0,4})", re.ASCII)
 _CHANNELS: Final = re.compile(r"channels(?:\.([1-9][0-9]{0,4}))?", re.ASCII)
+_NUMBER = r"([+-]?\d{1,12}(?:\.\d{1,12})?)"
+_WINDOW: Final = re.compile(f"{_NUMBER},{_NUMBER}(?:,(linear|linear-exact|sigmoid))?", re.ASCII)
 _FLAVORS: Final = {flavor.lower(): flavor for flavor in ImageFlavor if flavor is not ImageFlavor.VOLUME}
-
-_OF_LABEL: Final = (ImageFlavor.LABEL, ImageFlavor.OVERVIEW)
-"""Both show it (PS3.3 C.8.12.4.1.1), and what is written there may name a patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +67,20 @@ async def image_of(site: Site, identifier: str, query: bytes = b"") -> ServedIma
     return ServedImage(AssociatedSlide(served.slide, flavor, site.decoded, tag), FIRST_PLANE, tag, served)
 
 
+async def frame_image(site: Site, identifier: str, number: int, window: str | None = None) -> ServedImage:
+    """A frame, counted from 0; `window` is that of the address. Raises NotFound, OutOfBounds, InvalidRequest, and what
+    opening an image raises.
+    """
+    frame = await site.frames.get(identifier, number)
+    query = "" if window is None else f"?window={window}"
+    tag = frame.tag + query
+    slide = FrameSlide(frame.image, frame.frame, site.decoded, tag, None if window is None else _window(window))
+    return ServedImage(slide, FIRST_PLANE, tag, frame, query)
+
+
 def _composite(site: Site, served: ServedSlide, focal_plane: int, chosen: str | None) -> ServedImage:
     slide = served.slide
-    if slide.pyramid.pixel_format.samples != 1:
+    if not slide.pyramid.pixel_format.gray:
         raise NotFound("this slide is in colours: it has no channels that could be given one")
     plane = _existing_plane(slide, Plane(0, focal_plane))
     channels = all_channels(slide) if chosen is None else read_channels(chosen, slide)
@@ -84,8 +91,8 @@ def _composite(site: Site, served: ServedSlide, focal_plane: int, chosen: str | 
 
 def shown_flavors(site: Site, slide: Slide) -> tuple[ImageFlavor, ...]:
     """The associated images of a slide that may be shown: without those of its label where `hide_labels` is set."""
-    hidden = _OF_LABEL if site.settings.hide_labels else ()
-    return tuple(flavor for flavor in slide.associated if flavor not in hidden)
+    hide = site.settings.hide_labels
+    return tuple(flavor for flavor in slide.associated if not (hide and flavor.shows_label))
 
 
 def _plane(slide: Slide, part: str) -> Plane | None:
@@ -106,22 +113,10 @@ def _existing_plane(slide: Slide, plane: Plane) -> Plane:
     return plane
 
 
-def picture_answer(
-    request: Request, image: ServedImage, wanted: ImageRequest, headers: Headers, max_pixels: int = MAX_PIXELS
-) -> Response:
-    """The stored tile if that is what is `wanted`, read here in the event loop; else a picture made once for all."""
-    site, slide = site_of(request), image.slide
-    settings = site.settings
-    stored = stored_picture(slide, wanted, settings.colors)
-    if stored is not None:
-        return Reply(200, headers, stored)
-
-    def made() -> bytes:
-        return render(slide, wanted, jpeg_quality=settings.jpeg_quality, max_pixels=max_pixels, colors=settings.colors)
-
-    return MadePicture(
-        headers,
-        largest_file(*wanted.turned_size),
-        lambda: site.answers.get((image.tag, wanted), lambda: site.decode(request, made)),
-        site.unread,
-    )
+def _window(text: str) -> Window:
+    """As in `window` of DICOMweb (PS3.18 8.3.5.1.4). Raises InvalidRequest."""
+    if match := _WINDOW.fullmatch(text):
+        function = (match[3] or "linear").upper().replace("-", "_")
+        if (window := voi_window(float(match[1]), float(match[2]), function)) is not None:
+            return window
+    raise InvalidRequest(f"window {text[:40]!r}: expected center,width as in 40,400; the width at least 1")
