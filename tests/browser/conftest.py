@@ -47,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, slides: Path) -> Iterator[Sit
     store.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while it runs, no other test of this process may run an event loop
 def browser(tool: Callable[[str], str]) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=tool("chromium"), args=FLAGS)

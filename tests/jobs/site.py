@@ -72,7 +72,8 @@ class Site:
         """The job as it is once nothing is left of it."""
         answer = self.client.delete(f"/jobs/{accepted.json()['ID']}")
         assert answer.status_code == 202, answer.text
-        self.let_go()
+        if answer.json()["State"] == "Running":
+            self.let_go()
         return self.job(accepted)
 
     def series(self) -> set[str]:
