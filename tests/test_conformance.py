@@ -20,10 +20,11 @@ from benchmarks.build_ndpi import encode_stripes, tissue, write_ndpi
 from tests import ndpi_file
 from tests.contracts.source_contract import OpenslideReader, Reader, TifffileReader
 from tests.fuzz.specimens import Maker, makers
+from tests.ome_document import stack
 from tests.oracles import assert_conformant
 from tests.series_readers import OpenslideSeriesReader, assert_seen
 from tests.test_sources_leica_scn import MainReader
-from tests.test_sources_ome import OmeReader, stack
+from tests.test_sources_ome import OmeReader
 from tests.test_sources_qptiff import QpiReader
 from tests.vendor_tiffs import Page, levels, picture, write
 from wsi_dicom.codecs.compression import Compression

@@ -25,6 +25,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
+from tests.dicom_pixels import tiles
 from tests.foreign_series import (
     TILE,
     Picture,
@@ -37,7 +38,7 @@ from tests.foreign_series import (
     save_native,
     sparse,
 )
-from wsi_dicom.dicom.slide import DicomSlide, open_series
+from wsi_dicom.dicom.slide import open_series
 from wsi_dicom.errors import CorruptInput, UnsupportedFormat
 from wsi_dicom.sources import open_slide
 
@@ -47,10 +48,6 @@ HUGE = 3 << 30
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("wsi_dicom")]
-
-
-def tiles(slide: DicomSlide) -> NDArray[np.uint8]:
-    return np.stack([slide.tile(0, column, row) for column, row in slide.pyramid.base.tiles()])
 
 
 def with_everything(path: Path, syntax: str) -> tuple[Path, NDArray[np.uint8]]:

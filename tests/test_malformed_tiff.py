@@ -16,7 +16,7 @@ import pytest
 import tifffile
 
 from tests.conftest import CHECKOUT
-from tests.test_sources_tiff import write_way
+from tests.tiff_ways import write_way
 from wsi_dicom.errors import CodecError, CorruptInput, UnsupportedFormat, WsiError
 from wsi_dicom.sources import open_slide
 from wsi_dicom.tiff.structure import Tag, TiffFile

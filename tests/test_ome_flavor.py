@@ -21,10 +21,11 @@ from pydicom.dataset import Dataset
 
 from tests.conftest import Run
 from tests.foreign_series import Picture, native_frames, save_native
+from tests.ome_document import stack
 from tests.ome_stack import CHANNELS, SCANNED, STAINED, write_stack
 from tests.oracles import frames, images, scan, tiff_tiles
 from tests.test_dicom2tiff import SAMPLE
-from tests.test_sources_ome import OmeReader, stack
+from tests.test_sources_ome import OmeReader
 from wsi_dicom.codecs.compression import Compression
 from wsi_dicom.convert import DicomizeOptions, TiffOptions, dicom_to_tiff, dicomize
 from wsi_dicom.convert.to_tiff import BigTiff

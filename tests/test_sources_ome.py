@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +14,9 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from skimage.data import immunohistochemistry
 
 from tests.contracts.source_contract import CopiedJpegContract, SourceContract, scan
+from tests.ome_document import GRAY, PICTURE, ome, pixels_of, stack, write
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import CorruptInput, OutOfBounds, UnsupportedFormat, WsiError
 from wsi_dicom.geometry import FIRST_PLANE, PixelFormat, Plane, Region
@@ -25,10 +24,6 @@ from wsi_dicom.metadata import OpticalPath
 from wsi_dicom.region import read_region
 from wsi_dicom.slide import Encoding, ImageFlavor, Slide, SourceOptions
 from wsi_dicom.sources import open_slide
-
-PICTURE: np.ndarray = immunohistochemistry()  # type: ignore[no-untyped-call]
-GRAY = PICTURE[:200, :300, 0]
-NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 
 
 class OmeReader:
@@ -124,12 +119,6 @@ class TestBrightfieldLzw(OmeContract):
         return slides / "ome_tiff" / "XYC_bfconvert_LZW.ome.tiff"
 
 
-def stack(shape: tuple[int, ...], kind: type[np.unsignedinteger] = np.uint8) -> np.ndarray:
-    """Planes of `GRAY`, each moved and shaded otherwise: shape (*shape, 200, 300)."""
-    planes = [np.roll(GRAY, 11 * number, 1) // 2 + 9 * number for number in range(int(np.prod(shape)))]
-    return np.array(planes).reshape(*shape, *GRAY.shape).astype(kind)
-
-
 class TestCopiedFluorescence(OmeContract):
     """JPEG of one sample in every channel and focal plane, with SubIFDs."""
 
@@ -176,35 +165,6 @@ def test_planes_that_are_encoded_in_two_ways_are_not_copied(tmp_path: Path) -> N
         assert list(slide.encoded_row(0, 0)) == [None] * 5
         assert slide.lossy_method(0) == "ISO_10918_1"
         assert np.array_equal(slide.tile(0, 0, 0, Plane(1, 0))[:, :, 0], pixels[1, :64, :64])
-
-
-# --- documents of our own
-
-
-def ome(*images: str, before: str = "", attributes: str = "") -> str:
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{NAMESPACE}" {attributes}>{before}{"".join(images)}</OME>'
-    )
-
-
-def pixels_of(kind: str, width: int, height: int, *, name: str = "main", more: str = "", **pixels: Any) -> str:
-    """An image of the document. `pixels`: sizes c, z, t, their `order`, further `attributes`, and what is `inner`."""
-    told = {"c": 1, "z": 1, "t": 1, "order": "XYCZT", "attributes": "", "inner": "<TiffData/>", **pixels}
-    return (
-        f'<Image ID="Image:{name}" Name="{name}">{more}<Pixels ID="Pixels:{name}" DimensionOrder="{told["order"]}" '
-        f'Type="{kind}" SizeX="{width}" SizeY="{height}" SizeC="{told["c"]}" SizeZ="{told["z"]}" SizeT="{told["t"]}" '
-        f"{told['attributes']}>{told['inner']}</Pixels></Image>"
-    )
-
-
-def write(path: Path, document: str, *pages: np.ndarray, **options: Any) -> Path:
-    """A TIFF of these pages; the first has the document."""
-    with tifffile.TiffWriter(path) as out:
-        for number, page in enumerate(pages):
-            photometric = "rgb" if page.ndim == 3 else "minisblack"
-            described = {"description": document.encode()} if number == 0 else {}
-            out.write(page, **{"tile": (64, 64), "photometric": photometric, "metadata": None, **described, **options})
-    return path
 
 
 @pytest.mark.parametrize("order", ["".join(order) for order in itertools.permutations("CZT")])
@@ -351,107 +311,6 @@ def test_missing_tiles_are_dark_in_fluorescence(tmp_path: Path, c: int, expected
 
 # --- sets of files
 
-
-@pytest.fixture
-def members() -> list[tuple[str, str, np.ndarray]]:
-    """Name, UUID and pixels of each file of a set, one channel in each."""
-    return [(f"part{n}.ome.tif", f"urn:uuid:{uuid.UUID(int=n + 1)}", plane) for n, plane in enumerate(stack((3,)))]
-
-
-def set_document(members: list[tuple[str, str, np.ndarray]], attributes: str = "") -> str:
-    runs = "".join(
-        f'<TiffData FirstC="{n}" IFD="0" PlaneCount="1"><UUID FileName="{name}">{identifier}</UUID></TiffData>'
-        for n, (name, identifier, _) in enumerate(members)
-    )
-    return ome(pixels_of("uint8", 300, 200, c=len(members), inner=runs), attributes=attributes)
-
-
-def write_set(folder: Path, members: list[tuple[str, str, np.ndarray]]) -> list[Path]:
-    """Each file has the whole document, and a UUID of its own."""
-    return [
-        write(folder / name, set_document(members, f'UUID="{identifier}"'), plane)
-        for name, identifier, plane in members
-    ]
-
-
-def assert_channels(slide: Slide, members: list[tuple[str, str, np.ndarray]]) -> None:
-    assert slide.pyramid.optical_paths == len(members)
-    for number, (_, _, plane) in enumerate(members):
-        found = read_region(slide, 0, slide.pyramid.base.bounds, Plane(number, 0))
-        assert np.array_equal(found[:, :, 0], plane)
-
-
-@pytest.mark.parametrize("opened", [0, 2])
-def test_files_of_a_set(tmp_path: Path, members: list[tuple[str, str, np.ndarray]], opened: int) -> None:
-    paths = write_set(tmp_path, members)
-    with open_slide(paths[opened]) as slide:
-        assert_channels(slide, members)
-        assert slide.name == paths[opened].name
-        assert slide.files[0] == paths[opened]
-        assert set(slide.files) == set(paths)
-    with pytest.raises(ValueError, match="closed"):
-        slide.tile(0, 0, 0, Plane(1, 0))
-
-
-def test_a_renamed_file_of_a_set_is_known_by_its_uuid(
-    tmp_path: Path, members: list[tuple[str, str, np.ndarray]]
-) -> None:
-    renamed = write_set(tmp_path, members)[0].rename(tmp_path / "other name.tif")
-    with open_slide(renamed) as slide:
-        assert_channels(slide, members)
-
-
-def test_a_missing_file_of_a_set_is_named(tmp_path: Path, members: list[tuple[str, str, np.ndarray]]) -> None:
-    first, second, _ = write_set(tmp_path, members)
-    second.unlink()
-    with pytest.raises(UnsupportedFormat, match=r"part0.*planes in part1\.ome\.tif, which must lie beside it"):
-        open_slide(first)
-
-
-@pytest.mark.parametrize("binary_only", [True, False], ids=["from a part", "itself"])
-def test_companion_file(tmp_path: Path, members: list[tuple[str, str, np.ndarray]], binary_only: bool) -> None:
-    companion = tmp_path / "set.companion.ome"
-    companion.write_text("\ufeff" + set_document(members), "utf-8")
-    parts = [
-        write(tmp_path / name, ome(f'<BinaryOnly MetadataFile="{companion.name}" UUID="{identifier}"/>'), plane)
-        for name, identifier, plane in members
-    ]
-    with open_slide(parts[1] if binary_only else companion) as slide:
-        assert_channels(slide, members)
-        assert set(slide.files) == {companion, *parts}
-    companion.unlink()
-    with pytest.raises(UnsupportedFormat, match=r"is in set\.companion\.ome, which must lie beside it"):
-        open_slide(parts[1])
-
-
-@pytest.mark.parametrize("how", ["parent", "absolute", "link", "folder"])
-def test_no_file_from_elsewhere_is_read(tmp_path: Path, members: list[tuple[str, str, np.ndarray]], how: str) -> None:
-    """The second channel lies outside the folder of the first, by a path, or by a symbolic link in it."""
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    outside = write(tmp_path / "secret.ome.tif", set_document(members), members[1][2])
-    name = {"parent": "../secret.ome.tif", "absolute": str(outside), "link": "link.tif", "folder": "."}[how]
-    if how == "link":
-        (inside / name).symlink_to(outside)
-    members[1] = name, members[1][1], members[1][2]
-    for number in (0, 2):
-        write(inside / members[number][0], set_document(members, f'UUID="{members[number][1]}"'), members[number][2])
-    with pytest.raises(UnsupportedFormat, match="must lie beside it"):
-        open_slide(inside / members[0][0])
-
-
-def test_a_set_may_be_linked_as_a_whole(tmp_path: Path, members: list[tuple[str, str, np.ndarray]]) -> None:
-    """As data management systems do, that keep the files elsewhere."""
-    kept, seen = tmp_path / "kept", tmp_path / "seen"
-    kept.mkdir()
-    seen.mkdir()
-    for path in write_set(kept, members):
-        (seen / path.name).symlink_to(path)
-    with open_slide(seen / members[0][0]) as slide:
-        assert_channels(slide, members)
-
-
-# --- what is refused
 
 BOMB = '<!DOCTYPE OME [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +12,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageOps
-from skimage.data import immunohistochemistry
 
 from tests.contracts.source_contract import CopiedJpegContract, OpenslideReader, SourceContract
+from tests.tiff_ways import ODD, PICTURE
 from tests.vendor_tiffs import jpegxl_codestream
 from wsi_dicom.codecs.transfer_syntaxes import JPEG_BASELINE
 from wsi_dicom.errors import CodecError, NotFound, UnsupportedFormat, WsiError
@@ -94,160 +91,6 @@ class TestStrips(SourceContract):
             expected = np.asarray(original.convert("RGB"))
         strips = [slide.tile(0, column, row) for column, row in slide.pyramid.base.tiles()]
         assert np.array_equal(np.concatenate(strips)[:512], expected)
-
-
-PICTURE: np.ndarray = immunohistochemistry()  # type: ignore[no-untyped-call]
-ODD = np.ascontiguousarray(PICTURE[:201, :307])
-GRAY = np.ascontiguousarray(ODD[:, :, 1])
-RAMP = np.arange(307, dtype=np.uint16)
-GRAY16 = GRAY.astype(np.uint16) * 257 + RAMP
-RGB16 = ODD.astype(np.uint16) * 257 - RAMP[:, np.newaxis]
-FADING = np.clip(np.indices(GRAY.shape)[0] * 2 - 60, 0, 255).astype(np.uint8)
-"""Opacity: none at the top, all at the bottom."""
-RGBA = np.dstack([ODD, FADING])
-PREMULTIPLIED = np.dstack([(ODD * (FADING[:, :, np.newaxis] / 255)).astype(np.uint8), FADING])
-COLORMAP = np.random.default_rng(3).integers(0, 65536, (3, 256)).astype(np.uint16)
-TILES: dict[str, Any] = {"tile": (64, 112)}
-PLANES: dict[str, Any] = {"planarconfig": "separate"}
-WAYS: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
-    "none, big endian, 16 bits": (GRAY16, {**TILES, "byteorder": ">"}),
-    "deflate, predictor, 16 bits, big endian": (
-        GRAY16,
-        {**TILES, "compression": "zlib", "predictor": 2, "byteorder": ">"},
-    ),
-    "lzw, predictor": (ODD, {**TILES, "compression": "lzw", "predictor": 2}),
-    "zstd, predictor, BigTIFF": (ODD, {**TILES, "compression": "zstd", "predictor": 2, "bigtiff": True}),
-    "lzma, predictor, 16 bits": (RGB16, {**TILES, "compression": "lzma", "predictor": 2}),
-    "packbits strips, last one short": (ODD, {"rowsperstrip": 64, "compression": "packbits"}),
-    "webp, lossless": (ODD, {**TILES, "compression": "webp"}),
-    "webp, lossy": (ODD, {**TILES, "compression": "webp", "compressionargs": {"lossless": False, "level": 80}}),
-    "lerc": (ODD, {**TILES, "compression": "lerc"}),
-    "lerc, lossy": (ODD, {**TILES, "compression": "lerc", "compressionargs": {"level": 3}}),
-    "lerc in deflate, 16 bits": (
-        GRAY16,
-        {**TILES, "compression": "lerc", "compressionargs": {"compression": "deflate"}},
-    ),
-    "lerc in zstd": (ODD, {**TILES, "compression": "lerc", "compressionargs": {"compression": "zstd"}}),
-    "jpeg xl": (ODD, {**TILES, "compression": "jpegxl"}),
-    "jpeg xl, lossy": (ODD, {**TILES, "compression": "jpegxl", "compressionargs": {"lossless": False}}),
-    "jpeg xl, 16 bits": (GRAY16, {**TILES, "compression": "jpegxl"}),
-    "jpeg xr": (ODD, {**TILES, "compression": "jpegxr"}),
-    "jpeg xr, lossy": (ODD, {**TILES, "compression": "jpegxr", "compressionargs": {"level": 0.9}}),
-    "jpeg xr, 16 bits": (GRAY16, {**TILES, "compression": "jpegxr"}),
-    "jpeg 2000, 16 bits": (GRAY16, {**TILES, "compression": "jpeg2000"}),
-    "jpeg": (ODD, {"tile": (64, 64), "compression": "jpeg", "photometric": "ycbcr"}),
-    "jpeg, gray": (GRAY, {"tile": (64, 64), "compression": "jpeg"}),
-    "jpeg strips": (ODD, {"rowsperstrip": 48, "compression": "jpeg"}),
-    "jpeg, 12 bits": (GRAY16 >> 4, {"tile": (64, 64), "compression": "jpeg", "bitspersample": 12}),
-    "12 bits": (GRAY16 >> 4, {**TILES, "bitspersample": 12}),
-    "4 bits": (GRAY >> 4, {"rowsperstrip": 32, "bitspersample": 4}),
-    "2 bits, white is zero": (GRAY >> 6, {"rowsperstrip": 32, "bitspersample": 2, "photometric": "miniswhite"}),
-    "1 bit": (GRAY > 128, {"tile": (64, 64), "compression": "zlib"}),
-    "1 bit strips, white is zero": (GRAY > 128, {"rowsperstrip": 30, "photometric": "miniswhite"}),
-    "white is zero": (GRAY, {**TILES, "photometric": "miniswhite"}),
-    "jpeg, white is zero": (GRAY, {"tile": (64, 64), "compression": "jpeg", "photometric": "miniswhite"}),
-    "white is zero, 16 bits": (GRAY16, {**TILES, "photometric": "miniswhite", "compression": "lzw"}),
-    "palette": (GRAY, {**TILES, "photometric": "palette", "colormap": COLORMAP, "compression": "packbits"}),
-    "alpha": (RGBA, {**TILES, "extrasamples": "unassalpha", "compression": "zlib", "predictor": 2}),
-    "alpha, premultiplied": (PREMULTIPLIED, {**TILES, "extrasamples": "assocalpha", "compression": "lzw"}),
-    "alpha, 16 bits": (RGBA.astype(np.uint16) * 257, {**TILES, "extrasamples": "unassalpha"}),
-    "alpha, webp": (RGBA, {**TILES, "extrasamples": "unassalpha", "compression": "webp"}),
-    "alpha, jpeg xl": (RGBA, {**TILES, "extrasamples": "unassalpha", "compression": "jpegxl"}),
-    "alpha, gray": (
-        np.dstack([GRAY, FADING]),
-        {**TILES, "extrasamples": "unassalpha", "planarconfig": "contig"},
-    ),
-    "extra sample": (RGBA, {**TILES, "extrasamples": "unspecified"}),
-    "planes, deflate": (np.moveaxis(ODD, 2, 0), {**TILES, **PLANES, "compression": "zlib", "predictor": 2}),
-    "planes, jpeg": (np.moveaxis(ODD, 2, 0), {"tile": (64, 64), **PLANES, "compression": "jpeg"}),
-    "planes in strips, 16 bits": (np.moveaxis(RGB16, 2, 0), {"rowsperstrip": 50, **PLANES}),
-    "planes, alpha": (
-        np.moveaxis(RGBA, 2, 0),
-        {**TILES, **PLANES, "extrasamples": "unassalpha", "compression": "zstd"},
-    ),
-}
-LOSSY = {
-    "webp, lossy": "WEBP",
-    "lerc, lossy": "LERC",
-    "jpeg xl, lossy": "ISO_18181_1",
-    "jpeg xr, lossy": "ISO_29199_2",
-    "alpha, jpeg xl": "ISO_18181_1",  # nothing was lost, but the header of such a stream is not read
-} | dict.fromkeys((way for way in WAYS if re.search(r"jpeg($|,| strips)", way)), "ISO_10918_1")
-
-
-class ShownReader:
-    """What tifffile decodes, as it is meant to be seen: on white, with palette, in 8 or 16 bits."""
-
-    def __init__(self, path: Path) -> None:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
-            stored = page.asarray().astype(float)
-            if page.planarconfig == 2:
-                stored = np.moveaxis(stored, 0, 2)
-            stored = stored.reshape(*stored.shape[:2], -1)
-            whitest = 255 if page.bitspersample <= 8 else 65535
-            if page.photometric.name == "PALETTE":
-                stored = page.colormap.T[stored[:, :, 0].astype(int)] >> 8
-            elif page.bitspersample < 8:
-                stored = stored * 255 / (2**page.bitspersample - 1)
-            if page.photometric.name == "MINISWHITE":
-                stored = whitest - stored
-            self._pixels = self._on_white(stored, [kind.name for kind in page.extrasamples], whitest)
-        self.sizes = [(self._pixels.shape[1], self._pixels.shape[0])]
-
-    def _on_white(self, stored: np.ndarray, extra: list[str], whitest: int) -> np.ndarray:
-        if not extra:
-            return np.floor(stored + 0.5).astype(int)
-        colours, alpha = stored[:, :, : -len(extra)], stored[:, :, -len(extra)][:, :, np.newaxis] / whitest
-        if extra == ["UNASSALPHA"]:
-            colours = colours * alpha
-        if extra != ["UNSPECIFIED"]:
-            colours = colours + (1 - alpha) * whitest
-        return np.floor(colours + 0.5).astype(int)
-
-    def region(self, level: int, region: Region, plane: Plane = FIRST_PLANE) -> np.ndarray:
-        return self._pixels[region.y : region.bottom, region.x : region.right]
-
-
-def write_way(path: Path, way: str) -> None:
-    pixels, options = WAYS[way]
-    kind = "rgb" if pixels.ndim == 3 and 2 not in pixels.shape else "minisblack"
-    tifffile.imwrite(path, pixels, metadata=None, **{"photometric": kind, **options})
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The file of a way, written once for all tests."""
-    folder = tmp_path_factory.mktemp("ways")
-
-    @cache
-    def write(way: str) -> Path:
-        path = folder / f"{list(WAYS).index(way)}.tif"
-        write_way(path, way)
-        return path
-
-    return write
-
-
-@pytest.mark.parametrize("way", WAYS)
-class TestWaysOfStoringPixels(SourceContract):
-    reader = ShownReader
-    tiles_compared = 12
-
-    @pytest.fixture
-    def path(self, written: Callable[[str], Path], way: str) -> Path:
-        return written(way)
-
-    def test_loss_is_told(self, slide: Slide, way: str) -> None:
-        assert slide.lossy_method(0) == LOSSY.get(way)
-
-
-def test_gray_jpeg_is_copied(tmp_path: Path) -> None:
-    path = tmp_path / "gray.tif"
-    write_way(path, "jpeg, gray")
-    with open_slide(path) as slide:
-        assert slide.encoding(0) == Encoding(JPEG_BASELINE, "MONOCHROME2")
-        assert slide.encoded_tile(0, 1, 1) is not None
 
 
 @pytest.mark.parametrize("nested", [True, False], ids=["SubIFDs", "pages"])

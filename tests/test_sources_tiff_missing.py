@@ -10,7 +10,7 @@ import tifffile
 from skimage.transform import downscale_local_mean
 
 from tests.contracts.source_contract import SourceContract, TifffileReader
-from tests.test_sources_tiff import FADING, GRAY, ODD, PICTURE, RGBA
+from tests.tiff_ways import FADING, GRAY, ODD, PICTURE, RGBA
 from tests.vendor_tiffs import drop_tiles
 from wsi_dicom.errors import CorruptInput
 from wsi_dicom.geometry import Region

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tests.test_sources_tiff import ODD
+from tests.tiff_ways import ODD
 from wsi_dicom.errors import CorruptInput
 from wsi_dicom.geometry import Region
 from wsi_dicom.region import read_region

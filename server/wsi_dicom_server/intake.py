@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from wsi_dicom.convert import DicomizeOptions, Observer, dicomize
+from wsi_dicom.dicom.header import Instance, read_instance
 from wsi_dicom.errors import CorruptInput, StoreError, UnsupportedFormat, WsiError, on_one_line
 from wsi_dicom.sources import open_slide, recognised
 from wsi_dicom.sources.dicomdir import is_dicomdir
@@ -21,9 +22,6 @@ from wsi_dicom.sources.zipped import is_zip, unpack_all
 from wsi_dicom.stores import SeriesStore
 from wsi_dicom_server.disk_room import disk_is_full, disk_room
 from wsi_dicom_server.upload_names import safe_place
-
-if TYPE_CHECKING:
-    from wsi_dicom.dicom.header import Instance
 
 logger = logging.getLogger(__name__)
 
@@ -145,8 +143,6 @@ def _is_zip(path: Path) -> bool:
 
 def _by_series(files: Sequence[Path]) -> list[list[Instance]]:
     """Raises CorruptInput: a file that cannot be read may be of any series, and none is stored without it."""
-    from wsi_dicom.dicom.header import read_instance
-
     series: dict[str, list[Instance]] = {}
     for file in files:
         instance = read_instance(file)

@@ -20,7 +20,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from tests import foreign_series, test_dicom_pixels
+from tests import dicom_pixels, foreign_series, test_dicom_pixels
 from tests.codec_fuzz import HEIGHT, WIDTH, streams
 from tests.foreign_series import TILE, Picture, item, jpeg_frames, native_frames, padded, per_frame_groups, sparse
 from tests.fuzz.containers import zipped
@@ -77,7 +77,7 @@ def _native(syntax: str, bits: int, folder: Path, *, value: bytes | None = None,
 
 
 def _palette(folder: Path, *, segments: bool) -> Path:
-    data = test_dicom_pixels.palette_image(8, 256, 0, 16)
+    data = dicom_pixels.palette_image(8, 256, 0, 16)
     data.SeriesInstanceUID, data.StudyInstanceUID, data.SOPInstanceUID = SERIES, STUDY, f"{SERIES}.7"
     for colour in ("Red", "Green", "Blue") if segments else ():
         delattr(data, f"{colour}PaletteColorLookupTableData")

@@ -15,18 +15,19 @@ import tifffile
 
 from benchmarks.build_ndpi import SLONG, NdpiPage, encode_stripes, tissue, write_ndpi
 from tests import (
+    ome_document,
     test_sources_aperio,
     test_sources_czi,
     test_sources_huron,
     test_sources_leica_scn,
     test_sources_motic,
-    test_sources_ome,
     test_sources_philips,
     test_sources_pictures,
     test_sources_qptiff,
     test_sources_tiff,
     test_sources_trestle,
     test_sources_ventana,
+    tiff_ways,
 )
 from tests.fuzz import dicom_specimens
 from tests.fuzz.trial import COMPRESSIONS
@@ -42,7 +43,7 @@ Maker = Callable[[Path], Path]
 
 
 def _tiff(way: str, folder: Path) -> Path:
-    test_sources_tiff.write_way(folder / "slide.tif", way)
+    tiff_ways.write_way(folder / "slide.tif", way)
     return folder / "slide.tif"
 
 
@@ -95,7 +96,7 @@ def _sparse_philips(folder: Path) -> Path:
 
 def _ome_planes(folder: Path) -> Path:
     """Two channels of two focal planes, with SubIFDs."""
-    path, pixels = folder / "slide.ome.tif", test_sources_ome.stack((2, 2), np.uint16)
+    path, pixels = folder / "slide.ome.tif", ome_document.stack((2, 2), np.uint16)
     same: dict[str, Any] = {"tile": (64, 64), "compression": "zlib", "photometric": "minisblack"}
     with tifffile.TiffWriter(path, ome=True) as out:
         out.write(pixels, subifds=1, metadata={"axes": "CZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25}, **same)
@@ -104,9 +105,9 @@ def _ome_planes(folder: Path) -> Path:
 
 
 def _ome_set(folder: Path) -> Path:
-    channels = enumerate(test_sources_ome.stack((3,)))
+    channels = enumerate(ome_document.stack((3,)))
     members = [(f"part{n}.ome.tif", f"urn:uuid:{uuid.UUID(int=n + 1)}", plane) for n, plane in channels]
-    return test_sources_ome.write_set(folder, members)[0]
+    return ome_document.write_set(folder, members)[0]
 
 
 def _mirax(kind: str, shift: int, folder: Path) -> Path:
@@ -188,7 +189,7 @@ def makers(real: Path | None) -> dict[str, Mapping[str, Maker]]:
     """By kind and name. `real` is the folder of real slides, if there is one."""
     philips, ventana, leica = test_sources_philips, test_sources_ventana, test_sources_leica_scn
     kinds: dict[str, Mapping[str, Maker]] = {
-        "tiff": {"pyramid": _pyramid} | {way: partial(_tiff, way) for way in test_sources_tiff.WAYS},
+        "tiff": {"pyramid": _pyramid} | {way: partial(_tiff, way) for way in tiff_ways.WAYS},
         "svs": {"jpeg": _named(test_sources_aperio.write_svs, "slide.svs"), "jpeg 2000": _svs_jpeg2000},
         "ndpi": {"levels": _ndpi, "focal planes": _ndpi_stack},
         "philips": {"whole": _named(philips.make, "slide.tiff"), "sparse": _sparse_philips},
